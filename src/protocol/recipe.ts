@@ -1,0 +1,172 @@
+/**
+ * The recipe: what a run is, as a `*.tune.json` file (JSON with comments). Keys and defaults are Hugging Face's
+ * where it has one (transformers `TrainingArguments`, `GenerationConfig`). This is the only place the schema is
+ * written; the JSON Schema that editors use is generated from it.
+ */
+import { z } from 'zod';
+
+const positiveInt = z.number().int().positive();
+const fraction = z.number().min(0).max(1);
+
+/** Where the samples come from and how a row becomes text. */
+export const datasetSchema = z
+  .strictObject({
+    path: z
+      .string()
+      .min(1)
+      .describe('File with the samples: JSON, JSONL, CSV, TSV, TXT or Parquet. Relative to the recipe.'),
+    test_path: z.string().min(1).optional().describe('A file of its own for evaluation; `test_size` is then not used.'),
+    template: z
+      .string()
+      .optional()
+      .describe(
+        'How a row becomes text, with columns in braces: "{text} {target}". Write {{ and }} for braces. Default: "{text}{target}" where a `target` column exists, else "{text}".',
+      ),
+    target_column: z
+      .string()
+      .optional()
+      .describe(
+        'The column the model learns to write; what comes before it is the prompt. Default: `target` where it exists.',
+      ),
+    train_on_prompt: z
+      .boolean()
+      .default(false)
+      .describe('Also compute the loss on the prompt. Rows without a target are trained on as a whole in any case.'),
+    append_eos: z.boolean().default(true).describe('Put the end-of-sequence token behind each sample and learn it.'),
+    test_size: fraction.default(0.1).describe('Share of the samples held out for evaluation (0: none).'),
+    max_train_samples: positiveInt.optional().describe('Use only this many training samples.'),
+    max_eval_samples: positiveInt.optional().describe('Use only this many evaluation samples.'),
+  })
+  .describe('The data to train on.');
+
+export const generationSchema = z
+  .strictObject({
+    prompts: z
+      .array(z.string())
+      .default([])
+      .describe('Prompts to complete when the run ends (and at each evaluation).'),
+    max_new_tokens: positiveInt.default(64).describe('How many tokens to write at most.'),
+    do_sample: z
+      .boolean()
+      .default(false)
+      .describe('Draw tokens at random (true) or always take the likeliest (false).'),
+    temperature: z.number().positive().default(1).describe('Below 1 sharper, above 1 wilder. Used with do_sample.'),
+    top_k: z
+      .number()
+      .int()
+      .min(0)
+      .default(50)
+      .describe('Draw only from the k likeliest tokens; 0: from all. Used with do_sample.'),
+    top_p: z
+      .number()
+      .gt(0)
+      .max(1)
+      .default(1)
+      .describe('Draw only from the likeliest tokens that make up this share. Used with do_sample.'),
+    num_beams: positiveInt.default(1).describe('Beams of the beam search; 1: none.'),
+    length_penalty: z.number().default(1).describe('Exponent on the length by which a beam’s score is divided.'),
+    early_stopping: z
+      .boolean()
+      .default(false)
+      .describe('Beam search stops as soon as there are num_beams finished ones.'),
+    no_repeat_ngram_size: z
+      .number()
+      .int()
+      .min(0)
+      .default(0)
+      .describe('No n-gram of this size comes twice; 0: no such rule.'),
+    repetition_penalty: z
+      .number()
+      .positive()
+      .default(1)
+      .describe('Above 1: makes tokens that came already less likely.'),
+    stop_strings: z.array(z.string().min(1)).default([]).describe('Stop as soon as the text holds one of these.'),
+    seed: z.number().int().min(0).default(42).describe('Seed of the draws.'),
+  })
+  .describe('How text is generated.');
+
+export const recipeSchema = z
+  .strictObject({
+    $schema: z.string().optional(),
+    model: z
+      .string()
+      .min(1)
+      .describe(
+        'The base model: a folder in Hugging Face’s format, or a hub name such as "roneneldan/TinyStories-33M".',
+      ),
+    revision: z.string().optional().describe('Branch, tag or commit of a hub model.'),
+    method: z.enum(['full']).default('full').describe('How to train: `full` changes every weight.'),
+    dataset: z.union([z.string().min(1), datasetSchema]).describe('The data: a file, or an object with more to say.'),
+    device: z
+      .string()
+      .regex(/^(auto|cpu|cuda(:\d+)?)$/, 'must be "auto", "cpu", "cuda" or "cuda:N"')
+      .default('auto')
+      .describe('Where to compute: `auto` takes a GPU where one works; `cuda:N` fails where it does not.'),
+
+    max_length: positiveInt.default(512).describe('Longest sample in tokens; the rest is cut off.'),
+    pad_to: z
+      .enum(['bucket', 'longest', 'max_length'])
+      .default('bucket')
+      .describe('Length of a batch: the next of a few lengths (fast), its longest sample, or always max_length.'),
+    group_by_length: z
+      .boolean()
+      .default(false)
+      .describe('Put samples of like length into one batch: less padding, faster.'),
+
+    learning_rate: z.number().positive().default(5e-5).describe('Peak learning rate.'),
+    num_train_epochs: z
+      .number()
+      .positive()
+      .default(3)
+      .describe('Passes over the data. Not used where max_steps is set.'),
+    max_steps: z.number().int().default(-1).describe('Optimizer steps to make; −1: as num_train_epochs says.'),
+    per_device_train_batch_size: positiveInt.default(8).describe('Samples in a batch.'),
+    per_device_eval_batch_size: positiveInt.default(8).describe('Samples in an evaluation batch.'),
+    gradient_accumulation_steps: positiveInt.default(1).describe('Batches whose gradients are added up for one step.'),
+    lr_scheduler_type: z
+      .enum(['linear', 'cosine', 'constant', 'constant_with_warmup'])
+      .default('linear')
+      .describe('How the learning rate goes on after warmup.'),
+    warmup_steps: z.number().int().min(0).default(0).describe('Steps in which the learning rate rises from 0.'),
+    warmup_ratio: fraction.default(0).describe('The same as a share of all steps; used where warmup_steps is 0.'),
+    weight_decay: z
+      .number()
+      .min(0)
+      .default(0)
+      .describe('Decoupled weight decay; biases and norm weights are left out.'),
+    max_grad_norm: z.number().min(0).default(1).describe('Clip the gradient to this global norm; 0: do not.'),
+    optim: z.enum(['adamw', 'adam', 'sgd', 'adagrad', 'adafactor']).default('adamw').describe('The optimizer.'),
+    adam_beta1: z.number().min(0).lt(1).default(0.9),
+    adam_beta2: z.number().min(0).lt(1).default(0.999),
+    adam_epsilon: z.number().positive().default(1e-8),
+    sgd_momentum: z.number().min(0).lt(1).default(0).describe('Momentum of `sgd`.'),
+    seed: z.number().int().min(0).default(42).describe('Seed of the split, the order, and dropout.'),
+
+    logging_steps: positiveInt.default(10).describe('Write a log event every so many steps.'),
+    eval_strategy: z.enum(['no', 'steps', 'epoch']).default('epoch').describe('When to evaluate.'),
+    eval_steps: positiveInt.optional().describe('Evaluate every so many steps (default: logging_steps).'),
+    save_strategy: z.enum(['no', 'steps', 'epoch']).default('epoch').describe('When to save a checkpoint.'),
+    save_steps: positiveInt.default(500).describe('Save a checkpoint every so many steps.'),
+    save_total_limit: positiveInt
+      .optional()
+      .describe('Keep at most so many checkpoints; the best and the last are never deleted.'),
+    load_best_model_at_end: z
+      .boolean()
+      .default(false)
+      .describe('The final model is the best checkpoint’s, not the last’s.'),
+    metric_for_best_model: z.enum(['eval_loss', 'eval_perplexity']).default('eval_loss'),
+    early_stopping_patience: positiveInt.optional().describe('Stop after so many evaluations without a better metric.'),
+    early_stopping_threshold: z.number().min(0).default(0).describe('What counts as better.'),
+    resume_from_checkpoint: z
+      .union([z.boolean(), z.string()])
+      .default(false)
+      .describe('Go on from a checkpoint: true for the last of the run, or a folder.'),
+
+    generation: generationSchema.default(() => generationSchema.parse({})),
+  })
+  .describe('A Tuneyard run.');
+
+export type DatasetRecipe = z.infer<typeof datasetSchema>;
+export type GenerationRecipe = z.infer<typeof generationSchema>;
+/** A recipe with every default filled in. */
+export type Recipe = z.infer<typeof recipeSchema>;

@@ -1,0 +1,15 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  resolve: { alias: { '@protocol': here('src/protocol'), '@runner': here('remote-runner/src') } },
+  test: {
+    include: ['test/**/*.test.ts'],
+    // onnxruntime-node is a native addon with threads of its own: one process a file, never worker threads.
+    pool: 'forks',
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
