@@ -1,0 +1,52 @@
+import { statfs } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { TuneyardError } from '@protocol/errors';
+import { systemErrorCode } from './diskError';
+
+/** File system blocks, directories and the small files that nobody counts. */
+const SLACK_BYTES = 1 << 20;
+
+/**
+ * Bytes an ordinary user may still write where `path` lies. The path need not exist yet: its nearest existing
+ * ancestor counts.
+ */
+export async function freeDiskBytes(path: string): Promise<number> {
+  for (let dir = resolve(path); ; dir = dirname(dir)) {
+    try {
+      const stats = await statfs(dir);
+      return stats.bavail * stats.bsize;
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT' || dirname(dir) === dir) throw error;
+    }
+  }
+}
+
+/**
+ * Refuses to begin what cannot end: checks the free space before writing.
+ * @param path where the bytes shall go
+ * @param bytes how many
+ * @param what names them in the message: "a checkpoint"
+ * @throws TuneyardError `disk_full`, with `needed_bytes` and `free_bytes` as data
+ */
+export async function requireDiskSpace(path: string, bytes: number, what: string): Promise<void> {
+  const free = await freeDiskBytes(path);
+  const needed = bytes + SLACK_BYTES;
+  if (free >= needed) return;
+  throw new TuneyardError(
+    'disk_full',
+    `${what} needs ${formatBytes(needed)} and only ${formatBytes(free)} are free here; free some space or choose another folder.`,
+    { place: { file: path }, data: { needed_bytes: needed, free_bytes: free } },
+  );
+}
+
+/** Decimal units, three digits: `1.23 GB`. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
+}
