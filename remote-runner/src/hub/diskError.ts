@@ -3,7 +3,8 @@ import { TuneyardError } from '@protocol/errors';
 /** The `code` of a Node system error (`ENOENT`, …), or undefined for anything else. */
 export function systemErrorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
+  // Node's own (ERR_INVALID_ARG_TYPE, …) are faults of a program, not of the system.
+  return typeof error.code === 'string' && !error.code.startsWith('ERR_') ? error.code : undefined;
 }
 
 /**
@@ -14,12 +15,13 @@ export function systemErrorCode(error: unknown): string | undefined {
 export function asWriteError(error: unknown, file: string): unknown {
   if (error instanceof TuneyardError) return error;
   const options = { place: { file }, cause: error };
-  switch (systemErrorCode(error)) {
+  const code = systemErrorCode(error);
+  switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
       return new TuneyardError(
         'disk_full',
-        'the disk became full while this was being written, and what was written of it has been removed; free some space and start again.',
+        'the disk became full while this was being written; free some space and start again.',
         options,
       );
     case 'EACCES':
@@ -40,7 +42,9 @@ export function asWriteError(error: unknown, file: string): unknown {
       );
     case 'ENOENT':
       return new TuneyardError('file_not_found', 'the folder to write this into does not exist; create it.', options);
-    default:
+    case undefined:
       return error;
+    default:
+      return new TuneyardError('not_writable', `this cannot be written (${code}); check the disk.`, options);
   }
 }

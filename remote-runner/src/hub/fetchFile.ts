@@ -9,9 +9,10 @@ import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import type { ListFileEntry } from '@huggingface/hub';
 import { TuneyardError } from '@protocol/errors';
-import { asWriteError, systemErrorCode } from './diskError';
+import { asWriteError } from './diskError';
 import { syncDirectory } from './durableFile';
 import { type HubClient, TransientHubError } from './hubClient';
+import { isProcessAlive } from './processAlive';
 
 export interface FetchFileOptions {
   client: HubClient;
@@ -26,11 +27,26 @@ export interface FetchFileOptions {
   onBytes: (bytes: number) => void;
 }
 
+/** Downloads under way in this process, by path: a second one of the same file waits, then finds it there. */
+const underWay = new Map<string, Promise<void>>();
+
 /**
  * Fetches a file unless it is there already.
  * @throws TuneyardError `hub_failed` (also for a wrong checksum), `disk_full`, `not_writable`, `cancelled`
  */
 export async function fetchFile(options: FetchFileOptions): Promise<void> {
+  const path = join(options.dir, options.entry.path);
+  const before = underWay.get(path) ?? Promise.resolve();
+  const turn = before.catch(() => undefined).then(() => fetchUnlessThere(options));
+  underWay.set(path, turn);
+  try {
+    await turn;
+  } finally {
+    if (underWay.get(path) === turn) underWay.delete(path);
+  }
+}
+
+async function fetchUnlessThere(options: FetchFileOptions): Promise<void> {
   const { entry, dir } = options;
   const path = join(dir, entry.path);
   const present = await stat(path).catch(() => undefined);
@@ -84,7 +100,10 @@ async function continueFile(file: FileHandle, options: FetchFileOptions, progres
       await file.truncate(0);
       throw new TransientHubError(`${entry.path} came longer than the ${entry.size} bytes it should have`);
     }
-    await file.appendFile(chunk);
+    await file.appendFile(chunk).catch((error: unknown) => {
+      // Kept apart from what the network throws: trying again does not help.
+      throw asWriteError(error, join(options.dir, entry.path));
+    });
     size += chunk.byteLength;
     progress();
     onBytes(size);
@@ -118,7 +137,7 @@ async function claimPartial(path: string): Promise<string> {
   for (const name of await readdir(dir)) {
     if (!name.startsWith(prefix)) continue;
     const pid = Number(name.slice(prefix.length));
-    if (pid === process.pid || isAlive(pid)) continue;
+    if (pid === process.pid || isProcessAlive(pid)) continue;
     // The larger head start wins.
     const left = await stat(join(dir, name)).catch(() => undefined);
     const mine = await stat(own).catch(() => undefined);
@@ -126,14 +145,4 @@ async function claimPartial(path: string): Promise<string> {
     else await rm(join(dir, name), { force: true });
   }
   return own;
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return systemErrorCode(error) === 'EPERM';
-  }
 }

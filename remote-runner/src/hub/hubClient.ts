@@ -165,13 +165,14 @@ export class HubClient {
   }
 }
 
+/** No name server, nobody listening, a wrong certificate: another try a second later ends the same. */
+const LASTING = /^(ENOTFOUND|ECONNREFUSED|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/;
+
 function isTransient(error: unknown): boolean {
-  // undici throws a TypeError for whatever happens on the wire, and the body's reader one of its causes.
-  return (
-    error instanceof TransientHubError ||
-    error instanceof TypeError ||
-    /^(UND_ERR|ECONN|EPIPE|ETIMEDOUT|EAI_AGAIN)/.test(systemErrorCode(error) ?? '')
-  );
+  if (error instanceof TransientHubError) return true;
+  if (LASTING.test(reasonOf(error))) return false;
+  // undici wraps whatever happens on the wire in one of these two.
+  return error instanceof TypeError && /^(fetch failed|terminated)/.test(error.message);
 }
 
 /** The innermost cause in a few words: "ECONNREFUSED", "status 503". */
