@@ -1,0 +1,70 @@
+/**
+ * `npm run build`: the runner as one file (remote-runner/dist/cli.mjs), the report's page script
+ * (remote-runner/dist/report.js), and the recipe's JSON Schema (media/recipe.schema.json).
+ */
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { root } from './lib/command.mjs';
+import { install } from './lib/install.mjs';
+
+const bundle = { absWorkingDir: root, bundle: true, write: false, logLevel: 'warning', legalComments: 'none' };
+const alias = { '@protocol': join(root, 'src/protocol') };
+
+/** Builds everything; `say` gets a line for each file. Throws where a source does not compile (esbuild has said why). */
+export async function build(say) {
+  // Not imported at the top: in a fresh clone it is there only after install().
+  const { build: esbuild } = await import('esbuild');
+
+  const runner = {
+    ...bundle,
+    alias,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    external: ['onnxruntime-node', 'koffi'],
+    // Packages written as CommonJS call require for Node's own modules.
+    banner: {
+      js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);",
+    },
+  };
+  await save(
+    'remote-runner/dist/cli.mjs',
+    await esbuild({ ...runner, entryPoints: ['remote-runner/src/cli.ts'] }),
+    say,
+  );
+
+  const report = await esbuild({
+    ...bundle,
+    alias,
+    entryPoints: ['webview/panels/report.ts'],
+    platform: 'browser',
+    target: 'es2022',
+    format: 'iife',
+    minify: true,
+  });
+  await save('remote-runner/dist/report.js', report, say);
+
+  const schema = await esbuild({ ...runner, entryPoints: ['remote-runner/src/recipe/jsonSchema.ts'] });
+  const code = Buffer.from(schema.outputFiles[0].contents).toString('base64');
+  const { recipeJsonSchema } = await import(`data:text/javascript;base64,${code}`);
+  await saveText('media/recipe.schema.json', `${JSON.stringify(recipeJsonSchema(), null, 2)}\n`, say);
+}
+
+const save = (path, { outputFiles }, say) => saveText(path, outputFiles[0].text, say);
+
+/** Written beside and renamed, so that a `tuneyard` that starts meanwhile never reads half a file. */
+async function saveText(path, text, say) {
+  const file = join(root, path);
+  await mkdir(dirname(file), { recursive: true });
+  const temporary = `${file}.${process.pid}.tmp`;
+  await writeFile(temporary, text);
+  await rename(temporary, file);
+  say(`${relative(root, file)}  ${(text.length / 1024).toFixed(0)} kB`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const say = (line) => process.stdout.write(`${line}\n`);
+  if (!(await install(say))) process.exit(1);
+  await build(say).catch(() => process.exit(1));
+}
