@@ -7,7 +7,7 @@ unpadded samples in the order of use, labels not shifted, -100 where nothing is 
 first. Steps beyond the last batch begin again at the first. Everything else is Trainer's default (AdamW, clipping at 1).
 
 Prints one line of JSON: tokens_per_second (real tokens of the measured steps, no padding / their time), step_seconds (median),
-steps (measured), tokens, losses (of every step), peak_rss_gb (of the whole process), import_rss_gb (its peak once the
+seconds and step_tokens (of each measured step), losses (of every step), peak_rss_gb (of the whole process), import_rss_gb (its peak once the
 libraries were loaded, before the model was), optimizer, threads, versions.
 The first `--warmup` steps are not measured. Exit status 2: bad input, with one line on standard error.
 """
@@ -117,12 +117,12 @@ def main() -> None:
 
     measured = range(arguments.warmup, arguments.steps)
     seconds = [clock.ends[step] - clock.ends[step - 1] for step in measured]
-    tokens = sum(len(sample["input_ids"]) for step in measured for sample in batches[step % len(batches)])
+    step_tokens = [sum(len(sample["input_ids"]) for sample in batches[step % len(batches)]) for step in measured]
     result = {
-        "tokens_per_second": tokens / sum(seconds),
+        "tokens_per_second": sum(step_tokens) / sum(seconds),
         "step_seconds": statistics.median(seconds),
-        "steps": len(seconds),
-        "tokens": tokens,
+        "seconds": seconds,
+        "step_tokens": step_tokens,
         "losses": [entry["loss"] for entry in trainer.state.log_history if "grad_norm" in entry],
         "peak_rss_gb": peak_rss_gb(),
         "import_rss_gb": import_rss_gb,

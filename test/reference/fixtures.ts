@@ -1,0 +1,235 @@
+/**
+ * The reference fixtures, typed. Keys are those of the files, which README.md beside this describes: shapes, units,
+ * what each number means, and the script that made them.
+ */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { openSafetensors } from '@runner/hub/safetensors';
+
+/** Models with logits, loss and gradients. */
+export const REFERENCE_MODELS = [
+  'gpt2-a',
+  'gpt2-b',
+  'gpt2-c',
+  'gpt2-d',
+  'gpt2-drop',
+  'gpt-neo-a',
+  'gpt-neo-b',
+] as const;
+/** `gpt2-a`'s weights in other files: logits and loss only. */
+export const REFERENCE_VARIANTS = ['gpt2-a-f16', 'gpt2-a-bf16', 'gpt2-a-sharded'] as const;
+/** Models with generations. */
+export const GENERATION_MODELS = ['gpt2-a', 'gpt2-b', 'gpt-neo-a'] as const;
+/** Runs under transformers' Trainer. */
+export const TRAINING_RUNS = ['gpt2-a', 'gpt-neo-a', 'gpt2-b-epochs'] as const;
+
+export type ReferenceModel = (typeof REFERENCE_MODELS)[number] | (typeof REFERENCE_VARIANTS)[number];
+
+/** `max|ours − reference| / max|reference|`: what "1e-4 relative" means here. Infinity where lengths differ. */
+export function deviation(ours: ArrayLike<number>, reference: ArrayLike<number>): number {
+  if (ours.length !== reference.length) return Number.POSITIVE_INFINITY;
+  let difference = 0;
+  let largest = 0;
+  for (let i = 0; i < reference.length; i++) {
+    const gap = Math.abs(ours[i]! - reference[i]!);
+    // Written so that a NaN counts as infinitely wrong.
+    if (!(gap <= difference)) difference = Number.isNaN(gap) ? Number.POSITIVE_INFINITY : gap;
+    largest = Math.max(largest, Math.abs(reference[i]!));
+  }
+  return difference === 0 ? 0 : difference / largest;
+}
+
+/** A fixture model's Hugging Face directory. */
+export function modelDirOf(name: ReferenceModel): string {
+  return pathOf(`models/${name}`);
+}
+
+/** Float32 tensors of a fixture by name. */
+export interface ReferenceTensors {
+  names(): string[];
+  shape(name: string): readonly number[];
+  /** @throws TuneyardError where there is no such tensor */
+  read(name: string): Promise<Float32Array>;
+}
+
+export interface ReferenceBatch {
+  /** `[B][T]`, padded on the right with the end-of-text id. */
+  input_ids: number[][];
+  /** `[B][T]`: 1 where a token is real. */
+  attention_mask: number[][];
+  /** `[B][T]`, not shifted; −100 in prompt and padding. */
+  labels: number[][];
+  lengths: number[];
+  prompt_lengths: number[];
+  /** Predictions that count. */
+  supervised: number;
+  /** Mean cross-entropy over them. */
+  loss: number;
+  loss_float64: number;
+}
+
+export interface ReferenceCase {
+  model: ReferenceModel;
+  parameters: string[];
+  batches: ReferenceBatch[];
+  /** Deviation of transformers' float32 from its float64. */
+  float32_vs_float64: { logits: number; gradient: number };
+  /** `n.logits` `[B, T, V]` (0 where padded) and, for the first two batches of a model, `n.grad.PARAMETER`. */
+  tensors: ReferenceTensors;
+}
+
+export async function readCase(name: ReferenceModel): Promise<ReferenceCase> {
+  return {
+    ...readJson<Omit<ReferenceCase, 'tensors'>>(`cases/${name}.json`),
+    tensors: await readTensors(`cases/${name}`),
+  };
+}
+
+export interface ReferenceSample {
+  input_ids: number[];
+  labels: number[];
+}
+
+export interface ReferenceStep {
+  /** Indices into the samples, by micro-batch, in the order used. */
+  batches: number[][];
+  supervised: number;
+  epoch: number;
+  /** Cross-entropy summed over the step's supervised tokens, divided by their number in the whole step. */
+  loss: number;
+  /** Global norm before clipping. */
+  grad_norm: number;
+  /** The rate that this step used. */
+  learning_rate: number;
+}
+
+export interface ReferenceTraining {
+  model: ReferenceModel;
+  options: {
+    optim: 'adamw_torch';
+    learning_rate: number;
+    lr_scheduler_type: 'linear' | 'cosine';
+    warmup_steps: number;
+    weight_decay: number;
+    max_grad_norm: number;
+    per_device_train_batch_size: number;
+    gradient_accumulation_steps: number;
+    max_steps: number;
+    adam_beta1: number;
+    adam_beta2: number;
+    adam_epsilon: number;
+  };
+  decayed_parameters: string[];
+  samples: ReferenceSample[];
+  steps: ReferenceStep[];
+  /** Every parameter after the last step, under its own name. */
+  finalParameters: ReferenceTensors;
+}
+
+export async function readTraining(name: (typeof TRAINING_RUNS)[number]): Promise<ReferenceTraining> {
+  const run = readJson<Omit<ReferenceTraining, 'finalParameters'>>(`training/${name}.json`);
+  return { ...run, finalParameters: await readTensors(`training/${name}`) };
+}
+
+export interface ReferenceGenerationOptions {
+  num_beams?: number;
+  length_penalty?: number;
+  early_stopping?: boolean;
+  no_repeat_ngram_size?: number;
+  repetition_penalty?: number;
+}
+
+export interface ReferenceSequence {
+  /** New ids, up to and with the end-of-text id. */
+  tokens: number[];
+  /** Beams only: sum of log-probabilities ÷ length^length_penalty. */
+  score?: number;
+}
+
+export interface ReferenceGenerations {
+  model: ReferenceModel;
+  max_new_tokens: number;
+  prompts: number[][];
+  cases: {
+    /** Not the model's own; null: nothing ends a text. */
+    eos_token_id: number | null;
+    options: ReferenceGenerationOptions;
+    /** `[prompt][rank]`, best first. */
+    results: ReferenceSequence[][];
+  }[];
+}
+
+export function readGenerations(name: (typeof GENERATION_MODELS)[number]): ReferenceGenerations {
+  return readJson(`generations/${name}.json`);
+}
+
+export interface ReferenceProcessors {
+  histories: number[][];
+  /** `[row][vocabulary]` */
+  before: number[][];
+  cases: {
+    options: {
+      repetition_penalty?: number;
+      no_repeat_ngram_size?: number;
+      temperature?: number;
+      top_k?: number;
+      top_p?: number;
+    };
+    /** `[row][vocabulary]`; −Infinity where a token is out. */
+    after: number[][];
+  }[];
+}
+
+export function readProcessors(): ReferenceProcessors {
+  return JSON.parse(readFileSync(pathOf('processors.json'), 'utf8'), (_key, value: unknown) =>
+    value === null ? Number.NEGATIVE_INFINITY : value,
+  ) as ReferenceProcessors;
+}
+
+type OptimizerTensors = Record<'matrix' | 'vector' | 'embedding', number[]>;
+
+export interface ReferenceOptimizers {
+  shapes: OptimizerTensors;
+  start: OptimizerTensors;
+  /** Of each step. */
+  learning_rates: number[];
+  /** Of each step, row-major. */
+  gradients: OptimizerTensors[];
+  cases: Record<string, { options: Record<string, unknown>; parameters: OptimizerTensors[] }>;
+}
+
+export function readOptimizers(): ReferenceOptimizers {
+  return readJson('optimizers.json');
+}
+
+export interface ReferenceSchedules {
+  learning_rate: number;
+  total_steps: number;
+  cases: {
+    name: 'linear' | 'cosine' | 'constant' | 'constant_with_warmup';
+    warmup_steps: number;
+    /** Rate i is what optimizer step i, from 0, uses; one more than there are steps. */
+    learning_rates: number[];
+  }[];
+}
+
+export function readSchedules(): ReferenceSchedules {
+  return readJson('schedules.json');
+}
+
+function pathOf(path: string): string {
+  return fileURLToPath(new URL(`fixtures/${path}`, import.meta.url));
+}
+
+function readJson<T>(path: string): T {
+  return JSON.parse(readFileSync(pathOf(path), 'utf8')) as T;
+}
+
+async function readTensors(path: string): Promise<ReferenceTensors> {
+  const weights = await openSafetensors(pathOf(`${path}.safetensors`));
+  return {
+    names: () => weights.names(),
+    shape: (name) => weights.info(name).shape,
+    read: (name) => weights.readFloat32(name),
+  };
+}
