@@ -17,6 +17,9 @@ export interface FileDigest {
 /** One write call's share: large enough for full disk speed, small enough to stop soon when asked to. */
 const PIECE_BYTES = 8 << 20;
 
+/** Two replacements of one file at once in this process must not share a temporary name. */
+let replacements = 0;
+
 /**
  * Writes a new file and syncs it. Hashing one piece overlaps with writing it, so the digest costs no extra time
  * and no second read.
@@ -86,7 +89,7 @@ export async function replaceFile(
   parts: Iterable<ArrayBufferView> | AsyncIterable<ArrayBufferView>,
   signal?: AbortSignal,
 ): Promise<FileDigest> {
-  const temporary = `${path}.tmp-${process.pid}`;
+  const temporary = `${path}.tmp-${process.pid}-${replacements++}`;
   try {
     // A process of the same id may have died here before.
     await rm(temporary, { force: true });
