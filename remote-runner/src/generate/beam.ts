@@ -32,6 +32,11 @@ export interface BeamOptions {
   isStopped?: (index: number, newTokens: Int32Array) => boolean;
 }
 
+export interface BeamRow extends DecodedRow {
+  /** Every hypothesis kept, best first: its new tokens, and Σ log p / length^penalty. At most `numBeams`. */
+  hypotheses: { ids: Int32Array; score: number }[];
+}
+
 /** What transformers adds to a score to put it out of the race. */
 const OUT = -1e9;
 
@@ -53,12 +58,12 @@ export async function beamSearch(
   decoder: Decoder,
   requests: readonly DecodeRequest[],
   options: BeamOptions,
-): Promise<DecodedRow[]> {
+): Promise<BeamRow[]> {
   const started = performance.now();
   const { numBeams } = options;
   const capacity = cacheCapacity(requests);
   const searches = requests.map((request, index) => new PromptSearch(index, request, decoder.vocabSize, options));
-  const results = new Map<PromptSearch, DecodedRow>();
+  const results = new Map<PromptSearch, BeamRow>();
   const isOpen = (row: number) => !results.has(searches[Math.floor(row / numBeams)]!);
 
   await breathe(options.signal);
@@ -76,7 +81,7 @@ export async function beamSearch(
       for (const [index, search] of searches.entries()) {
         if (results.has(search)) continue;
         const goesOn = search.advance(state.logits.slice(index * width, (index + 1) * width));
-        if (!goesOn) results.set(search, { ...search.best(), seconds: (performance.now() - started) / 1000 });
+        if (!goesOn) results.set(search, { ...search.result(), seconds: (performance.now() - started) / 1000 });
         for (const [beam, { parent, history }] of search.running.entries()) {
           source[index * numBeams + beam] = index * numBeams + parent;
           next[index * numBeams + beam] = history[history.length - 1]!;
@@ -155,11 +160,17 @@ class PromptSearch {
     return this.canImprove() && candidates.some(({ ends }) => !ends);
   }
 
-  /** The best hypothesis; empty where none could be found. */
-  best(): { ids: Int32Array; finishReason: FinishReason } {
-    const hypothesis = this.hypotheses[0];
-    if (!hypothesis) return { ids: new Int32Array(0), finishReason: 'exhausted' };
-    return { ids: hypothesis.history.slice(this.request.ids.length), finishReason: hypothesis.ends ?? 'length' };
+  /** The best hypothesis, and all of them; empty where none could be found. */
+  result(): Omit<BeamRow, 'seconds'> {
+    const newTokens = (hypothesis: Candidate) => hypothesis.history.slice(this.request.ids.length);
+    const [best] = this.hypotheses;
+    return {
+      ids: best ? newTokens(best) : new Int32Array(0),
+      finishReason: best?.ends ?? 'exhausted',
+      hypotheses: this.hypotheses.flatMap((hypothesis, i) =>
+        hypothesis ? [{ ids: newTokens(hypothesis), score: this.hypothesisScores[i]! }] : [],
+      ),
+    };
   }
 
   private candidate(parent: number, token: number): Candidate {

@@ -43,7 +43,11 @@ describe('beamSearch', () => {
       // All prompts in one batch, though the reference was made prompt by prompt.
       const rows = await beamSearch(new TinyRnn(), requestsOf(prompts, recipe.max_new_tokens), beamOptions);
       expect(rows.map(({ ids }) => [...ids])).toEqual(generated);
-      for (const { ids, finishReason } of rows) {
+      for (const { ids, finishReason, hypotheses } of rows) {
+        expect([...hypotheses[0]!.ids]).toEqual([...ids]);
+        expect(hypotheses.map(({ score }) => score)).toEqual(
+          hypotheses.map(({ score }) => score).sort((a, b) => b - a),
+        );
         expect(finishReason).toBe(eosTokenIds.includes(ids[ids.length - 1]!) ? 'eos' : 'length');
       }
     });
@@ -69,6 +73,16 @@ describe('beamSearch', () => {
       for (let b = 0; b < 31; b++) best = Math.max(best, logProbability(model, [9, 1], Int32Array.of(a, b)));
     }
     expect(logProbability(model, [9, 1], row!.ids)).toBeCloseTo(best, 5);
+  });
+
+  it('scores a hypothesis by its log-probability over its length', async () => {
+    const model = new TinyRnn();
+    const rows = await beamSearch(model, requestsOf(prompts, 16), { ...plain, lengthPenalty: 0.7 });
+    for (const [i, { hypotheses }] of rows.entries()) {
+      for (const { ids, score } of hypotheses) {
+        expect(score).toBeCloseTo(logProbability(model, prompts[i]!, ids) / ids.length ** 0.7, 4);
+      }
+    }
   });
 
   it('ends a hypothesis at a stop string', async () => {
