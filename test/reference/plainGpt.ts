@@ -141,9 +141,13 @@ export class PlainGpt implements Decoder {
       lengths[row] = memories[row]!.length;
     };
     for (const [index, prompt] of prompts.entries()) {
-      for (let row = index * beams; row < (index + 1) * beams; row++) {
-        memories[row] = [];
-        for (const token of prompt) append(row, token);
+      const first = index * beams;
+      memories[first] = [];
+      for (const token of prompt) append(first, token);
+      for (let row = first + 1; row < first + beams; row++) {
+        memories[row] = memories[first]!;
+        lengths[row] = prompt.length;
+        logits.copyWithin(row * this.vocabSize, first * this.vocabSize, (first + 1) * this.vocabSize);
       }
     }
     return {
