@@ -1,7 +1,7 @@
-import { statfs } from 'node:fs/promises';
+import { access, constants, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
-import { systemErrorCode } from './diskError';
+import { asWriteError, systemErrorCode } from './diskError';
 
 /** File system blocks, directories and the small files that nobody counts. */
 const SLACK_BYTES = 1 << 20;
@@ -11,25 +11,35 @@ const SLACK_BYTES = 1 << 20;
  * ancestor counts.
  */
 export async function freeDiskBytes(path: string): Promise<number> {
+  const stats = await statfs(await existingPart(path));
+  return stats.bavail * stats.bsize;
+}
+
+async function existingPart(path: string): Promise<string> {
   for (let dir = resolve(path); ; dir = dirname(dir)) {
     try {
-      const stats = await statfs(dir);
-      return stats.bavail * stats.bsize;
+      await access(dir);
+      return dir;
     } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT' || dirname(dir) === dir) throw error;
+      if (systemErrorCode(error) !== 'ENOENT' || dirname(dir) === dir) throw asWriteError(error, dir);
     }
   }
 }
 
 /**
- * Refuses to begin what cannot end: checks the free space before writing.
+ * Refuses to begin what cannot end: checks before writing that the place may be written and has the space.
  * @param path where the bytes shall go
  * @param bytes how many
  * @param what names them in the message: "a checkpoint"
- * @throws TuneyardError `disk_full`, with `needed_bytes` and `free_bytes` as data
+ * @throws TuneyardError `disk_full`, with `needed_bytes` and `free_bytes` as data; `not_writable`
  */
 export async function requireDiskSpace(path: string, bytes: number, what: string): Promise<void> {
-  const free = await freeDiskBytes(path);
+  const dir = await existingPart(path);
+  // First, because a read-only disk has no free space either.
+  await access(dir, constants.W_OK).catch((error: unknown) => {
+    throw asWriteError(error, path);
+  });
+  const free = await freeDiskBytes(dir);
   const needed = bytes + SLACK_BYTES;
   if (free >= needed) return;
   throw new TuneyardError(
