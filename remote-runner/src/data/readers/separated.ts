@@ -26,6 +26,8 @@ export function separatedReader(name: string, extensions: readonly string[], del
       /** lineEnds[i]: bytes up to the end of line i + 1. */
       const lineEnds: number[] = [];
       const blankLines = new Set<number>();
+      /** Last line of the last record parsed, which may be far ahead of the one that came out last. */
+      let parsedLine = 0;
       async function* source() {
         for await (const { line, text, bytes } of readLines(path, signal)) {
           lineEnds.push((lineEnds.at(-1) ?? 0) + bytes);
@@ -40,6 +42,12 @@ export function separatedReader(name: string, extensions: readonly string[], del
         skip_empty_lines: true,
         // csv-parse would take the first line's ending for all of them.
         record_delimiter: ['\r\n', '\n'],
+        // Uneven rows are told below, where their line is known.
+        relax_column_count: true,
+        on_record: (record, { bytes }) => {
+          parsedLine = lineOf(lineEnds, bytes);
+          return record;
+        },
       });
       // A failing source destroys the parser with its error, which the loop below then meets.
       const feeding = pipeline(Readable.from(source()), parser).catch(() => {});
@@ -52,13 +60,15 @@ export function separatedReader(name: string, extensions: readonly string[], del
             header = checkHeader(record, path, line);
             continue;
           }
+          if (record.length !== header.length) {
+            const what = `this row has ${record.length} fields where the header has ${header.length}; put text with separators in "quotes"`;
+            throw new TuneyardError('dataset_invalid', what, { place: { file: path, line } });
+          }
           yield { line, values: Object.fromEntries(header.map((column, i) => [column, record[i]])) };
         }
       } catch (error) {
         if (error instanceof CsvError) {
-          // Records parsed before this one may not have come out yet: count by what the parser has behind it.
-          const done = (error as { bytes_records?: number }).bytes_records ?? 0;
-          let line = done === 0 ? 1 : lineOf(lineEnds, done) + 1;
+          let line = parsedLine + 1;
           while (blankLines.has(line)) line++;
           throw explain(error, path, line);
         }
@@ -99,10 +109,6 @@ function explain(error: CsvError, file: string, line: number): TuneyardError {
   const place = { file, line };
   const fail = (what: string) => new TuneyardError('dataset_invalid', what, { place, cause: error });
   switch (error.code) {
-    case 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH':
-      return fail(
-        `this row has ${String((error as { record?: unknown[] }).record?.length)} fields, the rows before have another number; put text with separators in "quotes"`,
-      );
     case 'CSV_QUOTE_NOT_CLOSED':
       return fail('a quote that opens here, or in the lines after, is never closed');
     case 'INVALID_OPENING_QUOTE':
