@@ -1,6 +1,6 @@
 /**
- * `npm run build`: the runner as one file (remote-runner/dist/cli.mjs), the report's page script
- * (remote-runner/dist/report.js), and the recipe's JSON Schema (media/recipe.schema.json).
+ * `npm run build`: the runner as one file (remote-runner/dist/cli.mjs), the report's page
+ * (remote-runner/dist/report.{js,css}), and the recipe's JSON Schema (media/recipe.schema.json).
  */
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
@@ -34,21 +34,24 @@ export async function build(say) {
     say,
   );
 
-  const report = await esbuild({
-    ...bundle,
-    alias,
-    entryPoints: ['webview/panels/report.ts'],
-    platform: 'browser',
-    target: 'es2022',
-    format: 'iife',
-    minify: true,
-  });
-  await save('remote-runner/dist/report.js', report, say);
+  await buildReport(say);
 
   const schema = await esbuild({ ...runner, entryPoints: ['remote-runner/src/recipe/jsonSchema.ts'] });
   const code = Buffer.from(schema.outputFiles[0].contents).toString('base64');
   const { recipeJsonSchema } = await import(`data:text/javascript;base64,${code}`);
   await saveText('media/recipe.schema.json', `${JSON.stringify(recipeJsonSchema(), null, 2)}\n`, say);
+}
+
+/** The report's page alone: its script and its style, which the runner puts into each report. */
+export async function buildReport(say) {
+  const { build: esbuild } = await import('esbuild');
+  const page = { ...bundle, alias, platform: 'browser', target: 'es2022', format: 'iife', minify: true };
+  for (const [entry, out] of [
+    ['webview/panels/report.ts', 'remote-runner/dist/report.js'],
+    ['webview/panels/report.css', 'remote-runner/dist/report.css'],
+  ]) {
+    await save(out, await esbuild({ ...page, entryPoints: [entry] }), say);
+  }
 }
 
 const save = (path, { outputFiles }, say) => saveText(path, outputFiles[0].text, say);
