@@ -31,8 +31,16 @@ export const datasetSchema = z
     train_on_prompt: z
       .boolean()
       .default(false)
-      .describe('Also compute the loss on the prompt. Rows without a target are trained on as a whole in any case.'),
+      .describe(
+        'Also compute the loss on the prompt. Data without a target column is trained on as a whole in any case.',
+      ),
     append_eos: z.boolean().default(true).describe('Put the end-of-sequence token behind each sample and learn it.'),
+    pack: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Join the samples end to end and cut them into blocks of max_length: for pretraining on plain text. A text file is then one text, not a sample a paragraph.',
+      ),
     test_size: fraction.default(0.1).describe('Share of the samples held out for evaluation (0: none).'),
     max_train_samples: positiveInt.optional().describe('Use only this many training samples.'),
     max_eval_samples: positiveInt.optional().describe('Use only this many evaluation samples.'),

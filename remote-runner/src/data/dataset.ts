@@ -1,0 +1,197 @@
+/** From a recipe's `dataset` to the samples of a run: read, split, choose, tokenize, pack. */
+import { isAbsolute, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { TuneyardError } from '@protocol/errors';
+import { type DatasetRecipe, datasetSchema } from '@protocol/recipe';
+import { packSamples } from './pack';
+import { type Row, readerFor, readRows } from './readers';
+import { trainTestSplit } from './split';
+import { type ResolvedTemplate, resolveTemplate } from './templates';
+import { refuseUnsupervised, type Sample, type TokenizeOptions, tokenizeRow } from './tokenize';
+import type { Tokenizer } from './tokenizer';
+
+export interface LoadDatasetOptions {
+  tokenizer: Tokenizer;
+  /** Longest sample (or length of a packed block) in tokens. */
+  maxLength: number;
+  /** Seed of the split. */
+  seed: number;
+  /** What relative paths are relative to: the recipe's folder. */
+  baseDir: string;
+  signal?: AbortSignal;
+}
+
+export interface LoadedDataset {
+  train: Sample[];
+  eval: Sample[];
+  /** What a person should know before training on this. */
+  warnings: string[];
+  /** The file, absolute if `baseDir` is. */
+  path: string;
+}
+
+/** A file's rows and how they become text. */
+export interface DatasetRows {
+  path: string;
+  format: string;
+  rows: Row[];
+  /** All columns that come in any row, in order of appearance. */
+  columns: string[];
+  template: ResolvedTemplate;
+}
+
+/** A recipe's `dataset` may be just a path. */
+export function fullDataset(dataset: DatasetRecipe | string): DatasetRecipe {
+  return typeof dataset === 'string' ? datasetSchema.parse({ path: dataset }) : dataset;
+}
+
+/**
+ * Reads a dataset and makes the samples of a run. The same recipe and seed give the same samples in the same order.
+ * Rows are split first and tokenized after, so that a few samples of a large file are quick; with `max_train_samples`
+ * the first of the (shuffled) training rows are taken. Packed data is split by blocks.
+ *
+ * @throws TuneyardError what {@link loadRows} throws; `dataset_invalid`, `no_supervised_tokens` for rows that cannot be
+ *   used; `dataset_empty` where nothing is left to train on; `cancelled`
+ */
+export async function loadDataset(
+  dataset: DatasetRecipe | string,
+  options: LoadDatasetOptions,
+): Promise<LoadedDataset> {
+  const recipe = fullDataset(dataset);
+  const warnings: string[] = [];
+  const data = await loadRows(recipe.path, recipe, options);
+  const testPath = recipe.test_path;
+  const make = (from: DatasetRows, rows: Row[]) => makeSamples(from, rows, recipe, options);
+  const split = (n: number) =>
+    testPath === undefined ? trainTestSplit(n, recipe.test_size, options.seed) : { train: range(n), test: [] };
+
+  let train: Sample[];
+  let evaluation: Sample[];
+  if (recipe.pack) {
+    const blocks = await make(data, data.rows);
+    const { train: trained, test } = split(blocks.length);
+    train = pick(blocks, trained, recipe.max_train_samples);
+    evaluation = pick(blocks, test, recipe.max_eval_samples);
+  } else {
+    const { train: trained, test } = split(data.rows.length);
+    train = await make(data, pick(data.rows, trained, recipe.max_train_samples));
+    evaluation = await make(data, pick(data.rows, test, recipe.max_eval_samples));
+  }
+  if (testPath !== undefined) {
+    const testData = await loadRows(testPath, recipe, options);
+    evaluation = recipe.pack
+      ? (await make(testData, testData.rows)).slice(0, recipe.max_eval_samples)
+      : await make(testData, testData.rows.slice(0, recipe.max_eval_samples));
+  }
+  if (train.length === 0) {
+    const why = recipe.test_size === 1 ? 'test_size is 1: lower it' : 'its rows hold too little text';
+    throw new TuneyardError('dataset_empty', `nothing is left to train on (${why})`, { place: { file: data.path } });
+  }
+  if (evaluation.length === 0 && (recipe.test_size > 0 || testPath !== undefined)) {
+    warnings.push('There is too little data to hold any out: this run has no evaluation.');
+  }
+  const cut = train.filter((sample) => sample.truncated).length;
+  if (cut > 0) {
+    const share = ((100 * cut) / train.length).toFixed(1);
+    warnings.push(
+      `${cut} of ${train.length} training samples (${share}%) are longer than max_length ${options.maxLength} and lose their end.`,
+    );
+  }
+  if (recipe.append_eos && options.tokenizer.eosTokenId === undefined) {
+    warnings.push('The tokenizer has no end-of-sequence token: the model does not learn where a sample ends.');
+  }
+  return { train, eval: evaluation, warnings, path: data.path };
+}
+
+/**
+ * Reads a dataset file whole and works out its template.
+ *
+ * @throws TuneyardError of the readers (`file_not_found`, `dataset_invalid`, `encoding_invalid`, `dataset_empty`), and
+ *   of the template (`template_invalid`, `column_missing`)
+ */
+export async function loadRows(
+  file: string,
+  recipe: DatasetRecipe,
+  options: { baseDir: string; signal?: AbortSignal },
+): Promise<DatasetRows> {
+  const path = isAbsolute(file) ? file : join(options.baseDir, file);
+  const rows: Row[] = [];
+  const columns = new Set<string>();
+  const read = { signal: options.signal, textRows: recipe.pack ? 'document' : 'paragraph' } as const;
+  for await (const row of readRows(path, read)) {
+    rows.push(row);
+    for (const column in row.values) columns.add(column);
+  }
+  const template = resolveTemplate(recipe, [...columns], { file: path });
+  return { path, format: readerFor(path).name, rows, columns: [...columns], template };
+}
+
+/** How rows of this data are tokenized; with `pack`, whole rows, that are cut into blocks after. */
+export function tokenizeOptions(
+  data: DatasetRows,
+  recipe: DatasetRecipe,
+  options: { tokenizer: Tokenizer; maxLength: number },
+): TokenizeOptions {
+  return {
+    tokenizer: options.tokenizer,
+    template: data.template,
+    maxLength: recipe.pack ? Number.POSITIVE_INFINITY : options.maxLength,
+    trainOnPrompt: recipe.train_on_prompt,
+    appendEos: recipe.append_eos,
+    file: data.path,
+  };
+}
+
+/** Tokenizes rows; those that cannot be used come back as errors with their lines. */
+export async function tokenizeRows(
+  rows: readonly Row[],
+  options: TokenizeOptions,
+  signal?: AbortSignal,
+): Promise<{ samples: Sample[]; errors: TuneyardError[] }> {
+  const samples: Sample[] = [];
+  const errors: TuneyardError[] = [];
+  for (const [index, row] of rows.entries()) {
+    // Leave room for a cancellation to arrive.
+    if (index % 256 === 255) await setImmediate();
+    if (signal?.aborted) throw new TuneyardError('cancelled', 'reading the data was cancelled');
+    try {
+      samples.push(tokenizeRow(row, options));
+    } catch (error) {
+      if (!(error instanceof TuneyardError) || error.code === 'tokenizer_invalid') throw error;
+      errors.push(error);
+    }
+  }
+  return { samples, errors };
+}
+
+/** Blocks of packed samples; for a text file a block's line is where it begins in the file. */
+export function packRows(
+  samples: readonly Sample[],
+  data: DatasetRows,
+  tokenizer: Tokenizer,
+  length: number,
+): Sample[] {
+  const isDocument = data.format === 'plain text';
+  return packSamples(samples, length, isDocument ? (ids) => tokenizer.decode(ids).split('\n').length - 1 : undefined);
+}
+
+async function makeSamples(
+  data: DatasetRows,
+  rows: Row[],
+  recipe: DatasetRecipe,
+  options: LoadDatasetOptions,
+): Promise<Sample[]> {
+  const { samples, errors } = await tokenizeRows(rows, tokenizeOptions(data, recipe, options), options.signal);
+  const broken = errors.find((error) => error.code !== 'no_supervised_tokens');
+  if (broken) throw broken;
+  if (errors.length > 0) throw refuseUnsupervised(errors);
+  return recipe.pack ? packRows(samples, data, options.tokenizer, options.maxLength) : samples;
+}
+
+function pick<T>(items: readonly T[], indexes: readonly number[], limit: number | undefined): T[] {
+  return indexes.slice(0, limit).map((index) => items[index]!);
+}
+
+function range(n: number): number[] {
+  return Array.from({ length: n }, (_, i) => i);
+}

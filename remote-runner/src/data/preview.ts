@@ -1,0 +1,113 @@
+/**
+ * What `preview` shows: what training would see, made by the very functions that training uses, so that a dataset that
+ * previews well does not fail in training.
+ */
+import type { DatasetRecipe } from '@protocol/recipe';
+import { fullDataset, loadRows, packRows, tokenizeOptions, tokenizeRows } from './dataset';
+import { trainTestSplit } from './split';
+import { type DatasetStats, datasetStats } from './stats';
+import { IGNORED, type Sample } from './tokenize';
+import type { Tokenizer } from './tokenizer';
+
+export interface PreviewToken {
+  id: number;
+  /** With its spaces; "�" where the token is a part of a character. */
+  text: string;
+  /** Whether the model learns to write it. */
+  supervised: boolean;
+}
+
+export interface PreviewSample {
+  line: number;
+  truncated: boolean;
+  text: string;
+  tokens: PreviewToken[];
+}
+
+export interface DatasetPreview {
+  path: string;
+  format: string;
+  rows: number;
+  columns: string[];
+  template: string;
+  /** The column the model learns to write; absent: it learns the whole text. */
+  targetColumn?: string;
+  /** Samples for training and held out, with unusable rows left out. */
+  train: number;
+  eval: number;
+  stats: DatasetStats;
+  /** Rows training refuses, with the reason; the first hundred. */
+  unusable: { count: number; rows: { line: number; reason: string }[] };
+  /** The first samples, token by token. */
+  samples: PreviewSample[];
+}
+
+export interface PreviewOptions {
+  tokenizer: Tokenizer;
+  maxLength: number;
+  seed: number;
+  baseDir: string;
+  /** How many samples to show; default 3. */
+  samples?: number;
+  signal?: AbortSignal;
+}
+
+const MOST_UNUSABLE = 100;
+
+/**
+ * Looks at a whole dataset. Rows that training would refuse are listed; a file that cannot be read at all is an error.
+ *
+ * @throws TuneyardError what `loadRows` throws; `cancelled`
+ */
+export async function previewDataset(
+  dataset: DatasetRecipe | string,
+  options: PreviewOptions,
+): Promise<DatasetPreview> {
+  const recipe = fullDataset(dataset);
+  const { tokenizer, maxLength, signal } = options;
+  const data = await loadRows(recipe.path, recipe, options);
+  const made = await tokenizeRows(data.rows, tokenizeOptions(data, recipe, options), signal);
+  const samples = recipe.pack ? packRows(made.samples, data, tokenizer, maxLength) : made.samples;
+
+  const split =
+    recipe.test_path === undefined
+      ? trainTestSplit(samples.length, recipe.test_size, options.seed)
+      : { train: samples, test: await evalRows(recipe.test_path, recipe, options) };
+  const limit = (count: number, most: number | undefined) => Math.min(count, most ?? count);
+  return {
+    path: data.path,
+    format: data.format,
+    rows: data.rows.length,
+    columns: data.columns,
+    template: data.template.template.source,
+    ...(data.template.target === undefined ? {} : { targetColumn: data.template.target }),
+    train: limit(split.train.length, recipe.max_train_samples),
+    eval: limit(split.test.length, recipe.max_eval_samples),
+    stats: datasetStats(samples),
+    unusable: {
+      count: made.errors.length,
+      rows: made.errors.slice(0, MOST_UNUSABLE).map(({ place, what }) => ({ line: place?.line ?? 0, reason: what })),
+    },
+    samples: samples.slice(0, options.samples ?? 3).map((sample) => showSample(sample, tokenizer)),
+  };
+}
+
+/** A sample token by token. The first token is never learned: nothing comes before it. */
+export function showSample(sample: Sample, tokenizer: Tokenizer): PreviewSample {
+  return {
+    line: sample.line,
+    truncated: sample.truncated,
+    text: tokenizer.decode(sample.inputIds),
+    tokens: Array.from(sample.inputIds, (id, t) => ({
+      id,
+      text: tokenizer.tokenText(id),
+      supervised: t > 0 && sample.labels[t] !== IGNORED,
+    })),
+  };
+}
+
+async function evalRows(path: string, recipe: DatasetRecipe, options: PreviewOptions): Promise<Sample[]> {
+  const data = await loadRows(path, recipe, options);
+  const { samples } = await tokenizeRows(data.rows, tokenizeOptions(data, recipe, options), options.signal);
+  return recipe.pack ? packRows(samples, data, options.tokenizer, options.maxLength) : samples;
+}
