@@ -48,7 +48,7 @@ export function fullDataset(dataset: DatasetRecipe | string): DatasetRecipe {
 /**
  * Reads a dataset and makes the samples of a run. The same recipe and seed give the same samples in the same order.
  * Rows are split first and tokenized after, so that a few samples of a large file are quick; with `max_train_samples`
- * the first of the (shuffled) training rows are taken. Packed data is split by blocks.
+ * the first of the training rows are taken (in random order, unless nothing is held out from the file). Packed data is split by blocks.
  *
  * @throws TuneyardError what {@link loadRows} throws; `dataset_invalid`, `no_supervised_tokens` for rows that cannot be
  *   used; `dataset_empty` where nothing is left to train on; `cancelled`
@@ -62,8 +62,7 @@ export async function loadDataset(
   const data = await loadRows(recipe.path, recipe, options);
   const testPath = recipe.test_path;
   const make = (from: DatasetRows, rows: Row[]) => makeSamples(from, rows, recipe, options);
-  const split = (n: number) =>
-    testPath === undefined ? trainTestSplit(n, recipe.test_size, options.seed) : { train: range(n), test: [] };
+  const split = (n: number) => splitSamples(n, recipe, options.seed);
 
   let train: Sample[];
   let evaluation: Sample[];
@@ -126,6 +125,12 @@ export async function loadRows(
   return { path, format: readerFor(path).name, rows, columns: [...columns], template };
 }
 
+/** Which of n samples train and which are held out. Where none are, they stay in the file's order. */
+export function splitSamples(n: number, recipe: DatasetRecipe, seed: number): { train: number[]; test: number[] } {
+  if (recipe.test_path === undefined && recipe.test_size > 0) return trainTestSplit(n, recipe.test_size, seed);
+  return { train: Array.from({ length: n }, (_, i) => i), test: [] };
+}
+
 /** How rows of this data are tokenized; with `pack`, whole rows, that are cut into blocks after. */
 export function tokenizeOptions(
   data: DatasetRows,
@@ -182,6 +187,8 @@ async function makeSamples(
   options: LoadDatasetOptions,
 ): Promise<Sample[]> {
   const { samples, errors } = await tokenizeRows(rows, tokenizeOptions(data, recipe, options), options.signal);
+  // The rows come in the order of the split; what is wrong with them is said in the file's.
+  errors.sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0));
   const broken = errors.find((error) => error.code !== 'no_supervised_tokens');
   if (broken) throw broken;
   if (errors.length > 0) throw refuseUnsupervised(errors);
@@ -190,8 +197,4 @@ async function makeSamples(
 
 function pick<T>(items: readonly T[], indexes: readonly number[], limit: number | undefined): T[] {
   return indexes.slice(0, limit).map((index) => items[index]!);
-}
-
-function range(n: number): number[] {
-  return Array.from({ length: n }, (_, i) => i);
 }

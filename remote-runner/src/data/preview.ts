@@ -3,8 +3,7 @@
  * previews well does not fail in training.
  */
 import type { DatasetRecipe } from '@protocol/recipe';
-import { fullDataset, loadRows, packRows, tokenizeOptions, tokenizeRows } from './dataset';
-import { trainTestSplit } from './split';
+import { fullDataset, loadRows, packRows, splitSamples, tokenizeOptions, tokenizeRows } from './dataset';
 import { type DatasetStats, datasetStats } from './stats';
 import { IGNORED, type Sample } from './tokenize';
 import type { Tokenizer } from './tokenizer';
@@ -69,10 +68,8 @@ export async function previewDataset(
   const made = await tokenizeRows(data.rows, tokenizeOptions(data, recipe, options), signal);
   const samples = recipe.pack ? packRows(made.samples, data, tokenizer, maxLength) : made.samples;
 
-  const split =
-    recipe.test_path === undefined
-      ? trainTestSplit(samples.length, recipe.test_size, options.seed)
-      : { train: samples, test: await evalRows(recipe.test_path, recipe, options) };
+  const split = splitSamples(samples.length, recipe, options.seed);
+  const held = recipe.test_path === undefined ? split.test : await evalRows(recipe.test_path, recipe, options);
   const limit = (count: number, most: number | undefined) => Math.min(count, most ?? count);
   return {
     path: data.path,
@@ -82,7 +79,7 @@ export async function previewDataset(
     template: data.template.template.source,
     ...(data.template.target === undefined ? {} : { targetColumn: data.template.target }),
     train: limit(split.train.length, recipe.max_train_samples),
-    eval: limit(split.test.length, recipe.max_eval_samples),
+    eval: limit(held.length, recipe.max_eval_samples),
     stats: datasetStats(samples),
     unusable: {
       count: made.errors.length,

@@ -126,7 +126,8 @@ export function createTokenizer(
   const special = (kind: 'eos' | 'pad' | 'bos'): number | undefined => {
     for (const source of names) {
       const name = source?.[`${kind}_token`];
-      if (name !== undefined && name !== null) return library.token_to_id(name);
+      const id = name === undefined || name === null ? undefined : library.token_to_id(name);
+      if (id !== undefined) return id;
     }
     return ids?.[`${kind}_token_id`] ?? undefined;
   };
