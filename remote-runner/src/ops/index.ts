@@ -1,0 +1,114 @@
+/** Every op. A new one is a file in this folder and a line here. */
+import { Builder, type OpRegistry } from '../graph/builder';
+import { abs } from './abs';
+import { add } from './add';
+import { cast } from './cast';
+import { equal, greater, less } from './comparisons';
+import { concat } from './concat';
+import { div } from './div';
+import { dropout } from './dropout';
+import { erf } from './erf';
+import { exp } from './exp';
+import { expand } from './expand';
+import { max, min } from './extremes';
+import { fastGelu } from './fastGelu';
+import { fusedMatMul } from './fusedMatMul';
+import { gather } from './gather';
+import { gatherElements } from './gatherElements';
+import { gatherNd } from './gatherNd';
+import { gelu } from './gelu';
+import { gemm } from './gemm';
+import { bitShift, bitwiseAnd, bitwiseXor, mod } from './integers';
+import { layerNormalization } from './layerNormalization';
+import { log } from './log';
+import { and, not } from './logic';
+import { logSoftmax } from './logSoftmax';
+import { matMul } from './matMul';
+import { mul } from './mul';
+import { neg } from './neg';
+import type { OpDef } from './op';
+import { pad } from './pad';
+import { pow } from './pow';
+import { reciprocal } from './reciprocal';
+import { reduceMax, reduceMean, reduceSum } from './reductions';
+import { relu } from './relu';
+import { reshape } from './reshape';
+import { rmsNorm } from './rmsNorm';
+import { scatterElements } from './scatterElements';
+import { scatterNd } from './scatterNd';
+import { sigmoid } from './sigmoid';
+import { sign } from './sign';
+import { silu } from './silu';
+import { slice } from './slice';
+import { softmax } from './softmax';
+import { split } from './split';
+import { sqrt } from './sqrt';
+import { sub } from './sub';
+import { tanh } from './tanh';
+import { transpose } from './transpose';
+import { where } from './where';
+
+const ALL: readonly OpDef[] = [
+  abs,
+  add,
+  and,
+  bitShift,
+  bitwiseAnd,
+  bitwiseXor,
+  cast,
+  concat,
+  div,
+  dropout,
+  equal,
+  erf,
+  exp,
+  expand,
+  fastGelu,
+  fusedMatMul,
+  gather,
+  gatherElements,
+  gatherNd,
+  gelu,
+  gemm,
+  greater,
+  layerNormalization,
+  less,
+  log,
+  logSoftmax,
+  matMul,
+  max,
+  min,
+  mod,
+  mul,
+  neg,
+  not,
+  pad,
+  pow,
+  reciprocal,
+  reduceMax,
+  reduceMean,
+  reduceSum,
+  relu,
+  reshape,
+  rmsNorm,
+  scatterElements,
+  scatterNd,
+  sigmoid,
+  sign,
+  silu,
+  slice,
+  softmax,
+  split,
+  sqrt,
+  sub,
+  tanh,
+  transpose,
+  where,
+];
+
+export const ops: OpRegistry = new Map(ALL.map((op) => [op.name, op]));
+
+/** A builder of a new, empty graph that knows every op. */
+export function newBuilder(name: string): Builder {
+  return new Builder(ops, name);
+}
