@@ -1,0 +1,103 @@
+/**
+ * The portable engine: onnxruntime-node's own API. Feeds and fetches are typed arrays that ONNX Runtime reads and
+ * writes in place; with CUDA each of them crosses the bus at every run.
+ */
+import { TuneyardError } from '@protocol/errors';
+import { env, InferenceSession, Tensor } from 'onnxruntime-node';
+import type { OpRegistry } from '../graph/builder';
+import { formatShape, type Graph, sameShape, type Value } from '../graph/ir';
+import { serializeModel } from '../graph/onnx';
+import { optimize } from '../graph/passes/index';
+import type { Engine, Executable, TensorView, TensorViews } from './engine';
+
+export interface NodeEngineOptions {
+  /** 'cpu', or a CUDA device by number. */
+  device?: { provider: 'cpu' } | { provider: 'cuda'; deviceId: number };
+  label?: string;
+  /** Threads inside an op; default: as many as there are cores. */
+  threads?: number;
+  /** Keep freed memory for the next run (faster) or give it back at once (smaller). Default true. */
+  memoryArena?: boolean;
+  /** Write a profile (chrome://tracing) with this prefix when an executable is released. */
+  profile?: string;
+}
+
+export class NodeEngine implements Engine {
+  readonly label: string;
+  private readonly tensors = new WeakMap<TensorView, Tensor>();
+
+  constructor(
+    private readonly ops: OpRegistry,
+    private readonly options: NodeEngineOptions = {},
+  ) {
+    env.logLevel = 'error';
+    this.label = options.label ?? 'CPU';
+  }
+
+  async compile(graph: Graph): Promise<Executable> {
+    const optimized = optimize(graph, this.ops);
+    const model = serializeModel(optimized, this.ops);
+    const { device = { provider: 'cpu' }, threads, memoryArena = true, profile } = this.options;
+    let session: InferenceSession;
+    try {
+      session = await InferenceSession.create(model, {
+        executionProviders: device.provider === 'cuda' ? [{ name: 'cuda', deviceId: device.deviceId }, 'cpu'] : ['cpu'],
+        graphOptimizationLevel: 'all',
+        enableCpuMemArena: memoryArena,
+        enableMemPattern: memoryArena,
+        logSeverityLevel: 3,
+        ...(threads ? { intraOpNumThreads: threads } : {}),
+        ...(profile ? { enableProfiling: true, profileFilePrefix: `${profile}-${graph.name}` } : {}),
+      });
+    } catch (error) {
+      throw engineError(error, `loading graph ${graph.name}`);
+    }
+    return new NodeExecutable(optimized, session, this.tensors, profile !== undefined);
+  }
+}
+
+class NodeExecutable implements Executable {
+  constructor(
+    readonly graph: Graph,
+    private readonly session: InferenceSession,
+    private readonly tensors: WeakMap<TensorView, Tensor>,
+    private readonly profiling: boolean,
+  ) {}
+
+  async run(inputs: TensorViews, outputs: TensorViews): Promise<void> {
+    const feeds: Record<string, Tensor> = {};
+    for (const value of this.graph.inputs) feeds[value.name] = this.tensor(value.name, value, inputs[value.name]);
+    const fetches: Record<string, Tensor> = {};
+    for (const [name, value] of this.graph.outputs) fetches[name] = this.tensor(name, value, outputs[name]);
+    try {
+      await this.session.run(feeds, fetches);
+    } catch (error) {
+      throw engineError(error, `running graph ${this.graph.name}`);
+    }
+  }
+
+  async release(): Promise<void> {
+    if (this.profiling) this.session.endProfiling();
+    await this.session.release();
+  }
+
+  private tensor(name: string, value: Value, view: TensorView | undefined): Tensor {
+    if (!view) throw new TuneyardError('internal', `graph ${this.graph.name} was run without ${name}`);
+    const known = this.tensors.get(view);
+    if (known) return known;
+    if (!sameShape(view.shape, value.shape)) {
+      throw new TuneyardError('internal', `graph ${this.graph.name} wants ${name} as ${formatShape(value.shape)}, got ${formatShape(view.shape)}`);
+    }
+    const made = new Tensor(value.dtype as 'float32', view.data as Float32Array, [...view.shape]);
+    this.tensors.set(view, made);
+    return made;
+  }
+}
+
+function engineError(cause: unknown, doing: string): TuneyardError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  if (/allocat|out of memory|bad_alloc/i.test(message)) {
+    return new TuneyardError('out_of_memory', `not enough memory while ${doing}: lower per_device_train_batch_size or max_length (${message})`, { cause });
+  }
+  return new TuneyardError('engine_failed', `ONNX Runtime failed while ${doing}: ${message}`, { cause });
+}

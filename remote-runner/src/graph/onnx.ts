@@ -1,0 +1,186 @@
+/** Writes a graph as an ONNX model (opset 18 and com.microsoft 1, IR version 9) that stock ONNX Runtime runs. */
+import { basename } from 'node:path';
+import { onnx } from 'onnx-proto';
+import type { OnnxEmitter } from '../ops/op';
+import { filled, type OpRegistry } from './builder';
+import { type Attribute, type ConstantData, type DType, type Graph, GraphError, type Node, type TensorType, type Value } from './ir';
+
+const OPSET = 18;
+const CONTRIB_OPSET = 1;
+const IR_VERSION = 9;
+
+const DATA_TYPE: Readonly<Record<DType, number>> = {
+  float32: onnx.TensorProto.DataType.FLOAT,
+  float64: onnx.TensorProto.DataType.DOUBLE,
+  float16: onnx.TensorProto.DataType.FLOAT16,
+  bfloat16: onnx.TensorProto.DataType.BFLOAT16,
+  int64: onnx.TensorProto.DataType.INT64,
+  uint64: onnx.TensorProto.DataType.UINT64,
+  int32: onnx.TensorProto.DataType.INT32,
+  uint32: onnx.TensorProto.DataType.UINT32,
+  uint8: onnx.TensorProto.DataType.UINT8,
+  bool: onnx.TensorProto.DataType.BOOL,
+};
+
+/** Attributes that hold a {@link DType} by name and are a number in ONNX. */
+const TYPE_ATTRIBUTES = new Set(['to']);
+
+/**
+ * Serialises `graph`. Frozen tensors become external data that name their file by its base name: the model must be
+ * loaded from a folder that holds that file.
+ */
+export function serializeModel(graph: Graph, ops: OpRegistry): Uint8Array {
+  const writer = new ModelWriter(graph, ops);
+  return writer.write();
+}
+
+class ModelWriter {
+  private readonly nodes: onnx.INodeProto[] = [];
+  private readonly initializers: onnx.ITensorProto[] = [];
+  private readonly shared = new Map<string, string>();
+  private readonly outputNames = new Map<Value, string>();
+  private temporaries = 0;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly ops: OpRegistry,
+  ) {}
+
+  write(): Uint8Array {
+    // A value made by a node takes its output's name directly; inputs, and a second name for one value, go through Identity.
+    const aliases: [string, Value][] = [];
+    for (const [name, value] of this.graph.outputs) {
+      if (value.source.kind === 'node' && !this.outputNames.has(value)) this.outputNames.set(value, name);
+      else aliases.push([name, value]);
+    }
+    for (const constant of this.graph.constants) this.constant(constant);
+    for (const node of this.graph.nodes) this.node(node);
+    for (const [name, value] of aliases) {
+      this.nodes.push({ opType: 'Identity', input: [this.name(value)], output: [name], name: `identity_${name}` });
+    }
+    const model = onnx.ModelProto.create({
+      irVersion: IR_VERSION,
+      producerName: 'tuneyard',
+      opsetImport: [
+        { domain: '', version: OPSET },
+        { domain: 'com.microsoft', version: CONTRIB_OPSET },
+      ],
+      graph: {
+        name: this.graph.name,
+        node: this.nodes,
+        initializer: this.initializers,
+        input: this.graph.inputs.map((value) => valueInfo(value.name, value)),
+        output: [...this.graph.outputs].map(([name, value]) => valueInfo(name, value)),
+      },
+    });
+    return onnx.ModelProto.encode(model).finish();
+  }
+
+  private name(value: Value): string {
+    return this.outputNames.get(value) ?? value.name;
+  }
+
+  private constant(value: Value): void {
+    const { source } = value;
+    if (source.kind === 'constant') {
+      this.initializers.push({
+        name: value.name,
+        dataType: DATA_TYPE[value.dtype],
+        dims: [...value.shape],
+        rawData: bytesOf(source.data),
+      });
+    } else if (source.kind === 'external') {
+      const { file, offset, length } = source.external;
+      this.initializers.push({
+        name: value.name,
+        dataType: DATA_TYPE[value.dtype],
+        dims: [...value.shape],
+        dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+        externalData: [
+          { key: 'location', value: basename(file) },
+          { key: 'offset', value: String(offset) },
+          { key: 'length', value: String(length) },
+        ],
+      });
+    }
+  }
+
+  private node(node: Node): void {
+    const def = this.ops.get(node.op);
+    if (!def) throw new GraphError(`there is no op ${node.op}`);
+    const emit = this.emitter(node);
+    if (def.onnx) {
+      def.onnx(node, emit);
+      return;
+    }
+    const outputs = node.outputs.map((_, i) => emit.output(i));
+    emit.node(def.name, node.inputs.map((_, i) => emit.optional(i)), outputs, node.attributes, def.domain ?? '');
+  }
+
+  private emitter(node: Node): OnnxEmitter {
+    let count = 0;
+    const optional = (index: number) => {
+      const value = node.inputs[index];
+      return value ? this.name(value) : '';
+    };
+    return {
+      optional,
+      input: (index) => {
+        const name = optional(index);
+        if (!name) throw new GraphError(`${node.op} at ${node.place} has no input ${index}`);
+        return name;
+      },
+      output: (index) => this.name(node.outputs[index]!),
+      temporary: () => `t_${this.temporaries++}`,
+      ints: (values) => this.sharedConstant(`ints:${values.join(',')}`, 'int64', [values.length], BigInt64Array.from(values, BigInt)),
+      uint64: (value) => this.sharedConstant(`uint64:${value}`, 'uint64', [], BigUint64Array.of(value)),
+      scalar: (value, dtype) => this.sharedConstant(`${dtype}:${value}`, dtype, [], filled(dtype, 1, value)),
+      node: (op, inputs, outputs, attributes = {}, domain = '') => {
+        this.nodes.push({
+          opType: op,
+          domain,
+          name: `${op}_${node.id}${count++ ? `_${count}` : ''}`,
+          docString: node.place,
+          input: [...inputs],
+          output: [...outputs],
+          attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
+        });
+      },
+    };
+  }
+
+  private sharedConstant(key: string, dtype: DType, shape: number[], data: ConstantData): string {
+    let name = this.shared.get(key);
+    if (!name) {
+      name = `shared_${this.shared.size}`;
+      this.shared.set(key, name);
+      this.initializers.push({ name, dataType: DATA_TYPE[dtype], dims: shape, rawData: bytesOf(data) });
+    }
+    return name;
+  }
+}
+
+function attribute(name: string, value: Attribute): onnx.IAttributeProto {
+  const { AttributeType } = onnx.AttributeProto;
+  if (TYPE_ATTRIBUTES.has(name)) return { name, type: AttributeType.INT, i: DATA_TYPE[value as DType] };
+  if (typeof value === 'string') return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
+  if (typeof value === 'boolean') return { name, type: AttributeType.INT, i: value ? 1 : 0 };
+  if (typeof value === 'number') {
+    return FLOAT_ATTRIBUTES.has(name) ? { name, type: AttributeType.FLOAT, f: value } : { name, type: AttributeType.INT, i: value };
+  }
+  return { name, type: AttributeType.INTS, ints: [...value] };
+}
+
+/** ONNX tells floats from ints by type, JavaScript does not: these attributes are floats. */
+const FLOAT_ATTRIBUTES = new Set(['alpha', 'beta', 'epsilon', 'gamma', 'scale', 'ratio']);
+
+function valueInfo(name: string, type: TensorType): onnx.IValueInfoProto {
+  return {
+    name,
+    type: { tensorType: { elemType: DATA_TYPE[type.dtype], shape: { dim: type.shape.map((size) => ({ dimValue: size })) } } },
+  };
+}
+
+function bytesOf(data: ConstantData): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
