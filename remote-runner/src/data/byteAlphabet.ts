@@ -10,9 +10,6 @@
 /** byte (0–255) → its character. */
 export const BYTE_TO_CHAR: readonly string[] = buildAlphabet();
 
-/** character → its byte. */
-export const CHAR_TO_BYTE: ReadonlyMap<string, number> = new Map(BYTE_TO_CHAR.map((char, byte) => [char, byte]));
-
 function buildAlphabet(): string[] {
   let next = 0x100;
   return Array.from({ length: 256 }, (_, byte) => {

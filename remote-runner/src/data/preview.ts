@@ -8,7 +8,7 @@ import { type DatasetStats, datasetStats } from './stats';
 import { IGNORED, type Sample } from './tokenize';
 import type { Tokenizer } from './tokenizer';
 
-export interface PreviewToken {
+interface PreviewToken {
   id: number;
   /** With its spaces; "�" where the token is a part of a character. */
   text: string;
@@ -16,7 +16,7 @@ export interface PreviewToken {
   supervised: boolean;
 }
 
-export interface PreviewSample {
+interface PreviewSample {
   line: number;
   truncated: boolean;
   text: string;
@@ -90,7 +90,7 @@ export async function previewDataset(
 }
 
 /** A sample token by token. The first token is never learned: nothing comes before it. */
-export function showSample(sample: Sample, tokenizer: Tokenizer): PreviewSample {
+function showSample(sample: Sample, tokenizer: Tokenizer): PreviewSample {
   return {
     line: sample.line,
     truncated: sample.truncated,

