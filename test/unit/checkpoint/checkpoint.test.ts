@@ -1,4 +1,6 @@
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, open, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openModelDir } from '@runner/hub/modelDir';
@@ -202,6 +204,14 @@ describe('a run that goes on', () => {
     expect(await readdir(root)).toEqual(['step-5']);
   });
 
+  it('can be read by others while one of its checkpoints is being replaced', async () => {
+    const { root } = await rootWith(4, 5);
+    const old = join(root, 'step-5.old-4242');
+    await rename(join(root, 'step-5'), old);
+    expect((await findLastGood(root)).checkpoint).toEqual({ step: 5, path: old });
+    expect(await readdir(root)).toEqual(['step-4', 'step-5.old-4242']);
+  });
+
   it('removes the replaced one where its successor got its name', async () => {
     const { root } = await rootWith(5, 6);
     await rename(join(root, 'step-6'), join(root, 'step-5.old-4242'));
@@ -257,6 +267,25 @@ describe('the final model', () => {
     ]);
     const { weights } = await openModelDir(dir);
     expect(await weights.readFloat32('wte.weight')).toEqual(tensorsOf(2).weights[0]!.data);
+  });
+
+  it('takes away what killed processes left beside it, and nothing of living ones or of other models', async () => {
+    const { root, base } = await rootWith();
+    const killed = spawn(process.execPath, ['-e', '']);
+    await once(killed, 'exit');
+    for (const name of [
+      `model.tmp-${killed.pid}`,
+      `model.old-${killed.pid}`,
+      `model.tmp-${process.ppid}`,
+      `model2.tmp-${killed.pid}`,
+      'model.old-fashioned',
+    ]) {
+      await mkdir(join(root, name), { recursive: true });
+    }
+    await writeModelDir(model(join(root, 'model'), base, 1));
+    expect((await readdir(root)).sort()).toEqual(
+      ['model', `model.tmp-${process.ppid}`, `model2.tmp-${killed.pid}`, 'model.old-fashioned'].sort(),
+    );
   });
 
   it('goes into an empty folder', async () => {

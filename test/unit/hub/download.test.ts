@@ -274,6 +274,15 @@ describe('the token', () => {
     expect([...sent('cdn')]).toEqual([undefined]);
   });
 
+  it('does not go to another origin that the listing links to', async () => {
+    await startHub();
+    hub.listElsewhere = true;
+    await resolveModel(repo, await settings({ HF_TOKEN: token }));
+    const elsewhere = hub.requests.filter(({ origin, path }) => origin === 'cdn' && path.includes('/tree/'));
+    expect(elsewhere.length).toBeGreaterThan(0);
+    expect(elsewhere.every(({ authorization }) => authorization === undefined)).toBe(true);
+  });
+
   it.each([
     [401, /401.*refuses the token|refuses the token.*401/],
     [403, /accept the model’s conditions/],

@@ -26,6 +26,8 @@ export class StandInHub {
   ignoreRanges = false;
   /** Stops sending after the first bytes of this file, and keeps the connection. */
   stall: string | undefined;
+  /** Has the listing go on at another origin, as a malicious or misconfigured mirror could. */
+  listElsewhere = false;
   /** Files from this size on are LFS files. */
   readonly lfsBytes = 10_000;
   private servers: Server[] = [];
@@ -109,7 +111,10 @@ export class StandInHub {
       return { type: 'file', path, size: data.byteLength, oid, ...lfs };
     });
     if (start + 2 < entries.length) {
-      response.setHeader('link', `<${this.endpoint}${url.pathname}?cursor=${start + 2}>; rel="next"`);
+      response.setHeader(
+        'link',
+        `<${this.origin(this.listElsewhere ? 1 : 0)}${url.pathname}?cursor=${start + 2}>; rel="next"`,
+      );
     }
     response.end(JSON.stringify(entries.slice(start, start + 2)));
   }
