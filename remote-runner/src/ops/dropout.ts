@@ -46,6 +46,7 @@ export const dropout: OpDef = {
       name: 'a batch',
       inputs: [{ shape: [2, 3, 5] }, { dtype: 'int64', shape: [], data: [42] }],
       attributes: { p: 0.3, layer: 2 },
+      cotangents: [0],
       shapes: [
         [2, 3, 5],
         [2, 3, 5],
@@ -55,6 +56,7 @@ export const dropout: OpDef = {
       name: 'a vector, unsigned seed',
       inputs: [{ shape: [9] }, { dtype: 'uint64', shape: [], data: [2 ** 63] }],
       attributes: { p: 0.5, layer: 0 },
+      cotangents: [0],
       shapes: [[9], [9]],
     },
   ],

@@ -41,6 +41,7 @@ import { sign } from './sign';
 import { silu } from './silu';
 import { slice } from './slice';
 import { softmax } from './softmax';
+import { softmaxCrossEntropy } from './softmaxCrossEntropy';
 import { split } from './split';
 import { sqrt } from './sqrt';
 import { sub } from './sub';
@@ -98,6 +99,7 @@ const ALL: readonly OpDef[] = [
   silu,
   slice,
   softmax,
+  softmaxCrossEntropy,
   split,
   sqrt,
   sub,

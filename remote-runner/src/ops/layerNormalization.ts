@@ -78,6 +78,7 @@ export const layerNormalization: OpDef = {
       name: 'a batch',
       inputs: [{ shape: [2, 3, 8], range: [-2, 2] }, { shape: [8] }, { shape: [8] }],
       attributes: { axis: -1, epsilon: 1e-5 },
+      cotangents: [0],
       shapes: [
         [2, 3, 8],
         [2, 3, 1],
@@ -88,6 +89,7 @@ export const layerNormalization: OpDef = {
       name: 'no bias, far from zero',
       inputs: [{ shape: [5, 7], range: [3, 5] }, { shape: [7] }],
       attributes: { axis: -1, epsilon: 1e-5 },
+      cotangents: [0],
       shapes: [
         [5, 7],
         [5, 1],

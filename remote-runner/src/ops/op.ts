@@ -36,6 +36,8 @@ export interface TensorExample {
   readonly data?: readonly number[];
   readonly range?: readonly [number, number];
   readonly below?: number;
+  /** Given as a constant of the graph, where a rule looks at the value; its gradient is not checked. */
+  readonly constant?: true;
 }
 
 export interface Example {
@@ -48,6 +50,8 @@ export interface Example {
   readonly expect?: readonly number[];
   /** Inputs whose gradient is checked numerically; default: every float input. */
   readonly check?: readonly number[];
+  /** Outputs that the gradient check weighs; default: every float output. */
+  readonly cotangents?: readonly number[];
 }
 
 /** Writes ONNX nodes for one IR node. */

@@ -64,6 +64,7 @@ export const rmsNorm: OpDef = {
       name: 'a batch',
       inputs: [{ shape: [2, 3, 8], range: [-2, 2] }, { shape: [8] }],
       attributes: { epsilon: 1e-6 },
+      cotangents: [0],
       shapes: [
         [2, 3, 8],
         [2, 3, 1],
@@ -73,6 +74,7 @@ export const rmsNorm: OpDef = {
       name: 'odd width',
       inputs: [{ shape: [5, 7], range: [1, 2] }, { shape: [7] }],
       attributes: { epsilon: 1e-5 },
+      cotangents: [0],
       shapes: [
         [5, 7],
         [5, 1],

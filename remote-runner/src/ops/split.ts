@@ -46,5 +46,16 @@ export const split: OpDef = {
         [2, 3, 4],
       ],
     },
+    {
+      name: 'only the middle is used',
+      inputs: [{ shape: [7, 2] }],
+      attributes: { axis: 0, sizes: [2, 4, 1] },
+      shapes: [
+        [2, 2],
+        [4, 2],
+        [1, 2],
+      ],
+      cotangents: [1],
+    },
   ],
 };

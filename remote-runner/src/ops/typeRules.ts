@@ -43,10 +43,13 @@ export function requireDType(type: TensorType, what: string, ...dtypes: DType[])
   if (!dtypes.includes(type.dtype)) throw new GraphError(`${what} must be ${dtypes.join(' or ')}, not ${type.dtype}`);
 }
 
-export function requireRank(type: TensorType, what: string, least: number): void {
-  if (type.shape.length < least) {
-    throw new GraphError(`${what} ${formatShape(type.shape)} must have ${least} dimensions or more`);
-  }
+/** @throws GraphError where the number of dimensions is under `least` or over `most` */
+export function requireRank(type: TensorType, what: string, least: number, most = Number.POSITIVE_INFINITY): void {
+  const rank = type.shape.length;
+  if (rank >= least && rank <= most) return;
+  const wanted =
+    most === least ? `${least}` : `${least}${most === Number.POSITIVE_INFINITY ? ' or more' : ` to ${most}`}`;
+  throw new GraphError(`${what} ${formatShape(type.shape)} must have ${wanted} dimensions`);
 }
 
 export function numberAttribute(attributes: Attributes, name: string, fallback?: number): number {
