@@ -1,0 +1,78 @@
+/** Pieces that the GPT family shares. */
+import { TuneyardError } from '@protocol/errors';
+import type { Builder } from '../graph/builder';
+import type { Value } from '../graph/ir';
+import type { ModelConfig } from '../hub/modelDir';
+import type { BodyContext, ParameterSpec } from './causalLm';
+import { normal, ones, zeros } from './causalLm';
+
+type Activation = (g: Builder, x: Value) => Value;
+
+/** Activations by transformers' names (`ACT2FN`). */
+const ACTIVATIONS: Readonly<Record<string, Activation>> = {
+  gelu_new: (g, x) => g.fastGelu(x),
+  gelu_pytorch_tanh: (g, x) => g.fastGelu(x),
+  gelu_fast: (g, x) => g.fastGelu(x),
+  gelu: (g, x) => g.gelu(x),
+  relu: (g, x) => g.relu(x),
+  silu: (g, x) => g.silu(x),
+  swish: (g, x) => g.silu(x),
+  tanh: (g, x) => g.tanh(x),
+};
+
+export function activation(name: string, file: string): Activation {
+  const found = ACTIVATIONS[name];
+  if (!found) {
+    throw new TuneyardError(
+      'model_unsupported',
+      `the activation "${name}" is not supported; these are: ${Object.keys(ACTIVATIONS).join(', ')}.`,
+      { place: { file } },
+    );
+  }
+  return found;
+}
+
+/** x [N, in] through PyTorch's Linear: weight [out, in]. */
+export function linear({ g, param }: BodyContext, x: Value, name: string, bias: boolean): Value {
+  return g.gemm(x, param(`${name}.weight`), bias ? param(`${name}.bias`) : null, { transB: true });
+}
+
+/** x [N, in] through GPT-2's Conv1D: weight [in, out]. */
+export function conv1d({ g, param }: BodyContext, x: Value, name: string): Value {
+  return g.gemm(x, param(`${name}.weight`), param(`${name}.bias`));
+}
+
+export function norm({ g, param }: BodyContext, x: Value, name: string, epsilon: number): Value {
+  return g.layerNorm(x, param(`${name}.weight`), param(`${name}.bias`), epsilon);
+}
+
+export function linearSpecs(name: string, out: number, inner: number, bias: boolean, std: number): ParameterSpec[] {
+  const weight: ParameterSpec = { name: `${name}.weight`, shape: [out, inner], decay: true, init: normal(std) };
+  return bias ? [weight, biasSpec(name, out)] : [weight];
+}
+
+export function conv1dSpecs(name: string, inner: number, out: number, std: number): ParameterSpec[] {
+  return [{ name: `${name}.weight`, shape: [inner, out], decay: true, init: normal(std) }, biasSpec(name, out)];
+}
+
+export function normSpecs(name: string, size: number): ParameterSpec[] {
+  return [{ name: `${name}.weight`, shape: [size], decay: false, init: ones }, biasSpec(name, size)];
+}
+
+function biasSpec(name: string, size: number): ParameterSpec {
+  return { name: `${name}.bias`, shape: [size], decay: false, init: zeros };
+}
+
+export function divisible(size: number, heads: number, what: string, file: string): number {
+  if (size % heads !== 0) {
+    throw new TuneyardError('model_invalid', `${what} ${size} is not a multiple of the ${heads} attention heads.`, { place: { file } });
+  }
+  return size / heads;
+}
+
+/** Refuses settings that change the arithmetic and that we do not know. */
+export function refuse(config: ModelConfig, key: string, allowed: readonly unknown[], file: string): void {
+  const value = config[key];
+  if (value === undefined || value === null || allowed.includes(value)) return;
+  throw new TuneyardError('model_unsupported', `"${key}": ${JSON.stringify(value)} is not supported.`, { place: { file } });
+}

@@ -1,0 +1,76 @@
+/**
+ * What an architecture is to the rest of the runner: its parameters by their Hugging Face names, and a function that
+ * writes its body. How attention reads keys and values is the caller's: training, prefill and cached decoding hand in
+ * their own {@link Attend}, so one description of the model serves all three.
+ */
+import type { Builder } from '../graph/builder';
+import type { Shape, Value } from '../graph/ir';
+import type { ModelConfig } from '../hub/modelDir';
+
+export interface ParameterSpec {
+  /** The name in the safetensors file. */
+  readonly name: string;
+  readonly shape: Shape;
+  /** Whether weight decay applies: not to biases and norm weights, as in transformers' Trainer. */
+  readonly decay: boolean;
+  /** Standard deviation of a fresh model's normal distribution; 0 and 1 stand for constants of norms and biases. */
+  readonly init: { readonly kind: 'normal'; readonly std: number } | { readonly kind: 'zeros' } | { readonly kind: 'ones' };
+}
+
+export interface AttentionOptions {
+  readonly layer: number;
+  /** The scores are multiplied by this before softmax. */
+  readonly scale: number;
+  /** A token sees this many positions back, itself included; undefined: all. */
+  readonly window?: number;
+}
+
+/** q [B, T, heads, headDim], k and v [B, T, kvHeads, headDim] → context [B, T, heads · headDim]. */
+export type Attend = (q: Value, k: Value, v: Value, options: AttentionOptions) => Value;
+
+export interface BodyContext {
+  readonly g: Builder;
+  /** A parameter by its name in {@link CausalLm.parameters}. */
+  param(name: string): Value;
+  /** int64 [B, T] */
+  readonly ids: Value;
+  /** int64 [B, T] */
+  readonly positions: Value;
+  readonly attend: Attend;
+  /** Zeroes a share `p` of the elements; the identity when not training. */
+  dropout(x: Value, p: number): Value;
+}
+
+export interface CausalLm {
+  readonly modelType: string;
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly maxPositions: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Dropout of the attention probabilities, applied by the {@link Attend} of training. */
+  readonly attentionDropout: number;
+  readonly parameters: readonly ParameterSpec[];
+  /** The matrix [vocabSize, hiddenSize] that turns hidden states into logits; the embedding's own name where tied. */
+  readonly headWeight: string;
+  readonly embedding: string;
+  /** Token ids to normalised hidden states [B · T, hiddenSize]. */
+  body(context: BodyContext): Value;
+}
+
+/** One entry of the registry: reads a `config.json` of its `model_type`. */
+export interface Architecture {
+  readonly modelType: string;
+  /** Prefix that weight names carry in some files and lack in others: "transformer.". */
+  readonly optionalPrefix: string;
+  /** Tensors that old files hold and that are no parameters: attention masks and the like. */
+  readonly ignored: RegExp;
+  /** @throws TuneyardError `model_unsupported` naming what is not supported, `model_invalid` */
+  parse(config: ModelConfig, file: string): CausalLm;
+}
+
+export const normal = (std: number) => ({ kind: 'normal', std }) as const;
+export const zeros = { kind: 'zeros' } as const;
+export const ones = { kind: 'ones' } as const;

@@ -1,0 +1,119 @@
+/**
+ * The body of a model compiled for one batch shape: token ids to hidden states and, for training, the gradients of
+ * the parameters from the gradient of the hidden states.
+ */
+import type { Builder } from '../graph/builder';
+import type { Graph, Shape, Value } from '../graph/ir';
+import { vjp } from '../autodiff/grad';
+import { type SavedValue, splitForwardBackward } from '../autodiff/split';
+import { causalAttention } from '../models/attention';
+import type { CausalLm } from '../models/causalLm';
+
+export interface BatchShape {
+  readonly batch: number;
+  readonly length: number;
+}
+
+/** Names of inputs and outputs of the body's graphs; a parameter goes by its own name. */
+export const BODY = {
+  ids: 'ids',
+  positions: 'positions',
+  seed: 'seed',
+  hidden: 'hidden',
+  dHidden: 'd_hidden',
+  grad: (name: string) => `grad:${name}`,
+  gradSoFar: (name: string) => `grad_so_far:${name}`,
+  rowIndices: (name: string, i: number) => `row_indices:${i}:${name}`,
+  rows: (name: string, i: number) => `rows:${i}:${name}`,
+} as const;
+
+/** A parameter whose gradient comes in rows to be added on the host. */
+export interface RowSparseOutput {
+  readonly parameter: string;
+  readonly indices: string;
+  readonly rows: string;
+  readonly rowsShape: Shape;
+}
+
+export interface TrainingGraphs {
+  readonly forward: Graph;
+  readonly backward: Graph;
+  readonly saved: readonly SavedValue[];
+  /** Parameters whose full gradient the backward graph writes. */
+  readonly dense: readonly string[];
+  readonly rowSparse: readonly RowSparseOutput[];
+}
+
+/** Forward only, without dropout: for evaluation. */
+export function buildEvaluation(g: Builder, model: CausalLm, shape: BatchShape): Graph {
+  g.output(BODY.hidden, body(g, model, shape, null).hidden);
+  return g.graph;
+}
+
+/**
+ * @param trainable names of the parameters that are trained; no gradient is computed for the others
+ * @param accumulate add gradients to what is there instead of replacing it
+ */
+export function buildTraining(
+  g: Builder,
+  model: CausalLm,
+  shape: BatchShape,
+  trainable: ReadonlySet<string>,
+  accumulate: boolean,
+): TrainingGraphs {
+  const { hidden, parameters } = body(g, model, shape, { seed: () => g.input(BODY.seed, 'int64', []) });
+  const forwardCount = g.graph.nodes.length;
+  g.output(BODY.hidden, hidden);
+  const dHidden = g.input(BODY.dHidden, 'float32', hidden.shape);
+
+  const names = [...parameters.keys()].filter((name) => trainable.has(name));
+  const wrt = names.map((name) => parameters.get(name)!);
+  const { gradients, sparse } = vjp(g, [hidden], [dHidden], wrt, { rowSparse: new Set(wrt) });
+  const dense: string[] = [];
+  const rowSparse: RowSparseOutput[] = [];
+  names.forEach((name, at) => {
+    const gradient = gradients[at];
+    if (gradient) {
+      dense.push(name);
+      const soFar = accumulate ? g.input(BODY.gradSoFar(name), 'float32', gradient.shape) : null;
+      g.output(BODY.grad(name), soFar ? g.add(gradient, soFar) : gradient);
+    }
+    (sparse.get(wrt[at]!) ?? []).forEach(({ indices, rows }, i) => {
+      const output = { parameter: name, indices: BODY.rowIndices(name, i), rows: BODY.rows(name, i), rowsShape: rows.shape };
+      g.output(output.indices, indices);
+      g.output(output.rows, rows);
+      rowSparse.push(output);
+    });
+  });
+  return { ...splitForwardBackward(g.graph, forwardCount, new Set([BODY.hidden])), dense, rowSparse };
+}
+
+function body(g: Builder, model: CausalLm, { batch, length }: BatchShape, training: { seed: () => Value } | null) {
+  const ids = g.input(BODY.ids, 'int64', [batch, length]);
+  const positions = g.input(BODY.positions, 'int64', [batch, length]);
+  const parameters = new Map<string, Value>();
+  const specs = new Map(model.parameters.map((spec) => [spec.name, spec]));
+  let seed: Value | undefined;
+  let sites = 0;
+  const dropout = (x: Value, p: number): Value => {
+    if (!training || p === 0) return x;
+    seed ??= training.seed();
+    return g.apply('Dropout', [x, seed], { p, layer: sites++ });
+  };
+  const hidden = model.body({
+    g,
+    ids,
+    positions,
+    dropout,
+    attend: causalAttention(g, { dropout: (x) => dropout(x, model.attentionDropout) }),
+    param(name) {
+      let found = parameters.get(name);
+      if (!found) {
+        found = g.input(name, 'float32', specs.get(name)!.shape);
+        parameters.set(name, found);
+      }
+      return found;
+    },
+  });
+  return { hidden, parameters };
+}

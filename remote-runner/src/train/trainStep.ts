@@ -1,0 +1,271 @@
+/**
+ * One batch through the model: forward, loss over chunks of the supervised positions, backward into the gradient
+ * arena. Graphs are compiled when a shape first comes and kept.
+ */
+import type { Batch } from '../data/collate';
+import { type Engine, type Executable, type TensorView, type TensorViews, view } from '../engine/engine';
+import type { Builder } from '../graph/builder';
+import type { Value } from '../graph/ir';
+import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD } from '../heads/causalLm';
+import type { CausalLm } from '../models/causalLm';
+import type { Arena } from './arena';
+import { BODY, type BatchShape, buildEvaluation, buildTraining, type RowSparseOutput } from './bodyProgram';
+import { addRows } from './rowSparse';
+import { layOut, Workspace } from './workspace';
+
+export interface TrainStepOptions {
+  readonly engine: Engine;
+  readonly newBuilder: (name: string) => Builder;
+  readonly model: CausalLm;
+  readonly parameters: Arena;
+  readonly gradients: Arena;
+}
+
+export interface AccumulateOptions {
+  /** What each supervised token's loss is multiplied by: 1 / supervised tokens of the whole global batch. */
+  readonly weight: number;
+  /** The first batch of a step replaces the gradients, later ones add to them. */
+  readonly first: boolean;
+  /** Seeds this batch's dropout. */
+  readonly seed: bigint;
+}
+
+/** Programs compiled for shapes kept at a time; a shape that was not seen for longest goes first. */
+const MAX_PROGRAMS = 12;
+
+interface EvaluationProgram {
+  readonly forward: Executable;
+}
+
+interface TrainingProgram {
+  readonly forward: Executable;
+  readonly backward: Executable;
+  readonly bind: () => { saved: TensorViews; read: TensorViews };
+  readonly rowSparse: readonly RowSparseOutput[];
+  readonly rowViews: Readonly<Record<string, TensorView>>;
+  readonly untouched: readonly string[];
+}
+
+interface HeadProgram {
+  readonly executable: Executable;
+  readonly hidden: TensorView;
+  readonly targets: TensorView;
+  readonly weights: TensorView;
+  readonly loss: TensorView;
+  readonly dHidden: TensorView;
+}
+
+export class TrainStep {
+  private readonly programs = new Map<string, Promise<EvaluationProgram | TrainingProgram | HeadProgram>>();
+  private readonly workspace = new Workspace();
+  private readonly batchViews = new Map<string, { hidden: TensorView; dHidden: TensorView; positions: TensorView }>();
+  private readonly trainable: ReadonlySet<string>;
+
+  constructor(private readonly options: TrainStepOptions) {
+    this.trainable = new Set(options.gradients.layout.tensors.map(({ name }) => name));
+  }
+
+  /**
+   * Forward and backward of one batch.
+   * @returns Σ weight · loss over the batch's supervised tokens (natural log)
+   */
+  async accumulate(batch: Batch, { weight, first, seed }: AccumulateOptions): Promise<number> {
+    const shape: BatchShape = { batch: batch.batchSize, length: batch.length };
+    const program = await this.program(`train ${shape.batch}x${shape.length} ${first}`, () => this.compileTraining(shape, !first));
+    const { hidden, dHidden, positions } = this.viewsOf(shape);
+    const { saved, read } = program.bind();
+    const ids = view(batch.inputIds, [shape.batch, shape.length]);
+    const inputs: Record<string, TensorView> = { [BODY.ids]: ids, [BODY.positions]: positions };
+    inputs[BODY.seed] = view(BigInt64Array.of(seed), []);
+    for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
+
+    await program.forward.run(inputs, { [BODY.hidden]: hidden, ...saved });
+
+    const gradients = this.options.gradients;
+    if (first) for (const name of program.untouched) gradients.slice(name).fill(0);
+    const loss = await this.headGradients(batch, hidden.data as Float32Array, dHidden.data as Float32Array, weight, first);
+
+    const outputs: Record<string, TensorView> = { ...program.rowViews };
+    for (const { name } of gradients.layout.tensors) {
+      outputs[BODY.grad(name)] = gradients.view(name);
+      inputs[BODY.gradSoFar(name)] = gradients.view(name);
+    }
+    await program.backward.run({ ...inputs, ...read, [BODY.dHidden]: dHidden }, outputs);
+    for (const { parameter, indices, rows } of program.rowSparse) {
+      const width = program.rowViews[rows]!.shape.at(-1)!;
+      addRows(gradients.slice(parameter), program.rowViews[indices]!.data as BigInt64Array, program.rowViews[rows]!.data as Float32Array, width);
+    }
+    return loss;
+  }
+
+  /** Σ loss over the batch's supervised tokens (natural log), without dropout. */
+  async evaluate(batch: Batch): Promise<number> {
+    const shape: BatchShape = { batch: batch.batchSize, length: batch.length };
+    const { forward } = await this.program(`eval ${shape.batch}x${shape.length}`, async () => ({
+      forward: await this.options.engine.compile(buildEvaluation(this.options.newBuilder('evaluation'), this.options.model, shape)),
+    }));
+    const { hidden, positions } = this.viewsOf(shape);
+    const inputs: Record<string, TensorView> = {
+      [BODY.ids]: view(batch.inputIds, [shape.batch, shape.length]),
+      [BODY.positions]: positions,
+    };
+    for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
+    await forward.run(inputs, { [BODY.hidden]: hidden });
+    let sum = 0;
+    await this.eachChunk(batch, 'loss', hidden.data as Float32Array, 1, async (head) => {
+      sum += (head.loss.data as Float32Array)[0]!;
+    });
+    return sum;
+  }
+
+  async release(): Promise<void> {
+    const all = [...this.programs.values()];
+    this.programs.clear();
+    for (const program of all) await releaseProgram(await program);
+  }
+
+  /** Fills `dHidden` and the head weight's gradient. @returns Σ weight · loss */
+  private async headGradients(batch: Batch, hidden: Float32Array, dHidden: Float32Array, weight: number, first: boolean): Promise<number> {
+    const width = this.options.model.hiddenSize;
+    let sum = 0;
+    dHidden.fill(0);
+    await this.eachChunk(batch, first ? 'first' : 'more', hidden, weight, async (head, from, count) => {
+      sum += (head.loss.data as Float32Array)[0]!;
+      const gradient = head.dHidden.data as Float32Array;
+      for (let i = 0; i < count; i++) dHidden.set(gradient.subarray(i * width, (i + 1) * width), batch.rows[from + i]! * width);
+    });
+    return sum;
+  }
+
+  private async eachChunk(
+    batch: Batch,
+    mode: 'loss' | 'first' | 'more',
+    hidden: Float32Array,
+    weight: number,
+    done: (head: HeadProgram, from: number, count: number) => Promise<void>,
+  ): Promise<void> {
+    const { model, parameters, gradients } = this.options;
+    const width = model.hiddenSize;
+    const trained = this.trainable.has(model.headWeight);
+    const dWeight = trained ? gradients.view(model.headWeight) : undefined;
+    let from = 0;
+    for (const size of chunkSizes(batch.rows.length, model.vocabSize)) {
+      const kind = mode === 'loss' ? 'loss' : mode === 'first' && from === 0 ? 'first' : 'more';
+      const head = await this.program(`head ${size} ${kind}`, () => this.compileHead(size, kind));
+      const count = Math.min(size, batch.rows.length - from);
+      const rows = head.hidden.data as Float32Array;
+      const targets = head.targets.data as BigInt64Array;
+      for (let i = 0; i < count; i++) {
+        const row = batch.rows[from + i]!;
+        rows.set(hidden.subarray(row * width, (row + 1) * width), i * width);
+        targets[i] = BigInt(batch.targets[from + i]!);
+      }
+      rows.fill(0, count * width);
+      targets.fill(0n, count);
+      (head.weights.data as Float32Array).fill(weight, 0, count).fill(0, count);
+      const inputs: Record<string, TensorView> = {
+        [HEAD.hidden]: head.hidden,
+        [HEAD.weight]: parameters.view(model.headWeight),
+        [HEAD.targets]: head.targets,
+        [HEAD.weights]: head.weights,
+      };
+      const outputs: Record<string, TensorView> = { [HEAD.loss]: head.loss };
+      if (kind !== 'loss') {
+        outputs[HEAD.dHidden] = head.dHidden;
+        if (dWeight) {
+          inputs[HEAD.dWeightSoFar] = dWeight;
+          outputs[HEAD.dWeight] = dWeight;
+        }
+      }
+      await head.executable.run(inputs, outputs);
+      await done(head, from, count);
+      from += count;
+    }
+  }
+
+  private async compileHead(rows: number, kind: 'loss' | 'first' | 'more'): Promise<HeadProgram> {
+    const { engine, newBuilder, model } = this.options;
+    const shape = { rows, hidden: model.hiddenSize, vocab: model.vocabSize };
+    const g = newBuilder(`head-${kind}`);
+    if (kind === 'loss') buildHeadLoss(g, shape);
+    else buildHeadTraining(g, shape, kind === 'more');
+    return {
+      executable: await engine.compile(g.graph),
+      hidden: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
+      dHidden: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
+      targets: view(new BigInt64Array(rows), [rows]),
+      weights: view(new Float32Array(rows), [rows]),
+      loss: view(new Float32Array(1), []),
+    };
+  }
+
+  private async compileTraining(shape: BatchShape, accumulate: boolean): Promise<TrainingProgram> {
+    const { engine, newBuilder, model } = this.options;
+    const graphs = buildTraining(newBuilder('body'), model, shape, this.trainable, accumulate);
+    const [forward, backward] = [await engine.compile(graphs.forward), await engine.compile(graphs.backward)];
+    const buffers = new Map<string, Value>();
+    for (const { buffer } of graphs.saved) buffers.set(buffer, graphs.forward.outputs.get(buffer)!);
+    const { offsets, bytes } = layOut(buffers);
+    this.workspace.reserve(bytes);
+
+    let bound: { generation: number; saved: Record<string, TensorView>; read: Record<string, TensorView> } | undefined;
+    const bind = () => {
+      if (bound?.generation === this.workspace.generation) return bound;
+      bound = { generation: this.workspace.generation, saved: {}, read: {} };
+      for (const [name, value] of buffers) {
+        bound.saved[name] = { dtype: value.dtype, shape: value.shape, data: this.workspace.slice(offsets.get(name)!, value) };
+      }
+      for (const { buffer, input, shape: as } of graphs.saved) bound.read[input] = { ...bound.saved[buffer]!, shape: as };
+      return bound;
+    };
+    const rowViews: Record<string, TensorView> = {};
+    for (const { indices, rows, rowsShape } of graphs.rowSparse) {
+      rowViews[indices] = view(new BigInt64Array(rowsShape[0]!), [rowsShape[0]!]);
+      rowViews[rows] = view(new Float32Array(rowsShape.reduce((a, b) => a * b, 1)), rowsShape);
+    }
+    // What neither graph writes in full must be zeroed before rows are added to it.
+    const written = new Set([...graphs.dense, model.headWeight]);
+    const untouched = [...this.trainable].filter((name) => !written.has(name));
+    return { forward, backward, bind, rowSparse: graphs.rowSparse, rowViews, untouched };
+  }
+
+  private viewsOf({ batch, length }: BatchShape) {
+    const key = `${batch}x${length}`;
+    let found = this.batchViews.get(key);
+    if (!found) {
+      const rows = batch * length;
+      const width = this.options.model.hiddenSize;
+      const positions = BigInt64Array.from({ length: rows }, (_, i) => BigInt(i % length));
+      found = {
+        hidden: view(new Float32Array(rows * width), [rows, width]),
+        dHidden: view(new Float32Array(rows * width), [rows, width]),
+        positions: view(positions, [batch, length]),
+      };
+      this.batchViews.set(key, found);
+    }
+    return found;
+  }
+
+  private async program<T extends EvaluationProgram | TrainingProgram | HeadProgram>(key: string, compile: () => Promise<T>): Promise<T> {
+    let found = this.programs.get(key) as Promise<T> | undefined;
+    if (found) this.programs.delete(key);
+    else {
+      found = compile();
+      if (this.programs.size >= MAX_PROGRAMS) {
+        const [oldest, program] = this.programs.entries().next().value!;
+        this.programs.delete(oldest);
+        await releaseProgram(await program);
+      }
+    }
+    this.programs.set(key, found);
+    return found;
+  }
+}
+
+async function releaseProgram(program: EvaluationProgram | TrainingProgram | HeadProgram): Promise<void> {
+  if ('executable' in program) await program.executable.release();
+  else {
+    await program.forward.release();
+    if ('backward' in program) await program.backward.release();
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * Memory for what a step keeps between its forward and its backward half. One buffer serves programs of every shape,
+ * one after the other; it grows to the largest and stays.
+ */
+import type { TensorData } from '../engine/engine';
+import { byteLength, type DType, elementCount, type TensorType } from '../graph/ir';
+
+const ALIGNMENT = 64;
+
+export class Workspace {
+  private buffer = new ArrayBuffer(0);
+  /** Changes whenever views into the buffer have become void. */
+  generation = 0;
+
+  get bytes(): number {
+    return this.buffer.byteLength;
+  }
+
+  reserve(bytes: number): void {
+    if (bytes <= this.buffer.byteLength) return;
+    this.buffer = new ArrayBuffer(bytes);
+    this.generation++;
+  }
+
+  slice(offset: number, type: TensorType): TensorData {
+    return typedArray(type.dtype, this.buffer, offset, elementCount(type.shape));
+  }
+}
+
+/** Places tensors one behind the other. @returns their offsets, and the bytes in all */
+export function layOut<K>(tensors: ReadonlyMap<K, TensorType>): { offsets: Map<K, number>; bytes: number } {
+  const offsets = new Map<K, number>();
+  let bytes = 0;
+  for (const [key, type] of tensors) {
+    offsets.set(key, bytes);
+    bytes += Math.ceil(byteLength(type) / ALIGNMENT) * ALIGNMENT;
+  }
+  return { offsets, bytes };
+}
+
+function typedArray(dtype: DType, buffer: ArrayBuffer, offset: number, length: number): TensorData {
+  switch (dtype) {
+    case 'float32':
+      return new Float32Array(buffer, offset, length);
+    case 'int64':
+      return new BigInt64Array(buffer, offset, length);
+    case 'int32':
+      return new Int32Array(buffer, offset, length);
+    case 'bool':
+    case 'uint8':
+      return new Uint8Array(buffer, offset, length);
+    default:
+      throw new Error(`no workspace views of ${dtype}`);
+  }
+}
