@@ -97,7 +97,8 @@ function figure(title: string, size: 'big' | 'small', describe: string): HTMLEle
 const canvasOf = (figure: HTMLElement) => figure.querySelector('canvas')!;
 
 function lossSeries(data: ReportData, xs: number[]): Series[] {
-  const at = (step: number) => xAt(step, data.log.step, xs);
+  // A run stands at zero seconds and tokens before its first step.
+  const at = (step: number) => valueAt(step, [0, ...data.log.step], [0, ...xs]) ?? step;
   const height = (step: number) => valueAt(step, data.log.step, data.log.smooth) ?? data.evals[0]?.eval_loss ?? 0;
   const marks: Series[] = [
     {
@@ -137,16 +138,11 @@ function lossSeries(data: ReportData, xs: number[]): Series[] {
 
 const zip = (xs: number[], ys: (number | null)[]): Point[] => xs.map((x, i) => ({ x, y: ys[i] ?? null }));
 
-/** Where a step lies on the axis, between the log lines around it. */
-function xAt(step: number, steps: number[], xs: number[]): number {
-  const after = steps.findIndex((other) => other >= step);
-  if (steps.length === 0 || after < 0) return steps.length === 0 ? step : xs.at(-1)!;
-  const before = after - 1;
-  if (before < 0) return (xs[0]! * step) / Math.max(1, steps[0]!);
-  return xs[before]! + ((xs[after]! - xs[before]!) * (step - steps[before]!)) / (steps[after]! - steps[before]!);
-}
-
-function valueAt(step: number, steps: number[], values: (number | null)[]): number | null {
-  const after = steps.findIndex((other) => other >= step);
-  return values[after < 0 ? steps.length - 1 : after] ?? null;
+/** The value of a column at a step, between the log lines around it; undefined where nothing was logged. */
+function valueAt(step: number, steps: number[], values: (number | null)[]): number | undefined {
+  const known = steps.flatMap((at, i) => (values[i] === null ? [] : [{ at, value: values[i]! }]));
+  const after = known.findIndex(({ at }) => at >= step);
+  if (after <= 0) return (after === 0 ? known[0] : known.at(-1))?.value;
+  const [from, to] = [known[after - 1]!, known[after]!];
+  return from.value + ((to.value - from.value) * (step - from.at)) / (to.at - from.at);
 }

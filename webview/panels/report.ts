@@ -58,7 +58,7 @@ function facts(): HTMLElement {
   );
   fact('Steps', `${data.step} of ${data.total_steps}`, data.resumes > 0 ? `resumed ${times(data.resumes)}` : '');
   fact('Time', formatSeconds(data.seconds), data.resumes > 0 ? 'without pauses' : '');
-  fact('Speed', speeds.length > 0 ? `${formatNumber(median(speeds))} tokens/s` : undefined, 'median');
+  fact('Speed', speeds.length > 0 ? formatNumber(median(speeds)) : undefined, 'tokens/s, median');
   fact('Memory', memory > 0 ? formatBytes(memory) : undefined, 'most');
   return list;
 }
@@ -132,7 +132,7 @@ function generations(): HTMLElement[] {
 
 function cell(name: string, generation: ReportGeneration | undefined): HTMLElement {
   const text = generation ? generation.text.trim() || '(no text)' : '–';
-  return element('td', { 'data-column': name }, text);
+  return element('td', { 'data-column': generation ? `${name} · ${generation.weights}` : name }, text);
 }
 
 function recipe(): HTMLElement[] {
