@@ -1,0 +1,60 @@
+/** From a Hugging Face directory to an architecture and an arena full of weights. */
+import { TuneyardError } from '@protocol/errors';
+import { formatShape, sameShape } from '../graph/ir';
+import { type ModelDir, openModelDir } from '../hub/modelDir';
+import { Arena, layoutArena } from '../train/arena';
+import type { CausalLm } from './causalLm';
+import { architectureOf } from './index';
+
+export interface OpenModel {
+  readonly source: ModelDir;
+  readonly model: CausalLm;
+  /** The name in the file of each parameter. */
+  readonly fileNames: ReadonlyMap<string, string>;
+}
+
+/**
+ * Opens a model and checks that the file holds every parameter in its shape; reads no weights yet.
+ * @throws TuneyardError `model_unsupported`, `model_invalid`, `weights_invalid` naming the tensor
+ */
+export async function openModel(dir: string): Promise<OpenModel> {
+  const source = await openModelDir(dir);
+  const architecture = architectureOf(source.config, source.configFile);
+  const model = architecture.parse(source.config, source.configFile);
+  const { weights } = source;
+  const fileNames = new Map<string, string>();
+  for (const { name, shape } of model.parameters) {
+    const bare = name.startsWith(architecture.optionalPrefix) ? name.slice(architecture.optionalPrefix.length) : name;
+    const found = [name, bare].find((candidate) => weights.has(candidate));
+    if (!found) {
+      throw new TuneyardError('weights_invalid', `the weights lack the tensor ${name} that the configuration asks for.`, { place: { file: dir } });
+    }
+    const info = weights.info(found);
+    if (!sameShape(info.shape, shape)) {
+      throw new TuneyardError(
+        'weights_invalid',
+        `the tensor ${found} has shape ${formatShape(info.shape)}, the configuration asks for ${formatShape(shape)}.`,
+        { place: { file: info.file } },
+      );
+    }
+    fileNames.set(name, found);
+  }
+  const used = new Set(fileNames.values());
+  // A tied head may be stored a second time; it is the embedding.
+  const unknown = weights.names().filter((name) => !used.has(name) && name !== 'lm_head.weight' && !architecture.ignored.test(name));
+  if (unknown.length > 0) {
+    throw new TuneyardError(
+      'model_unsupported',
+      `the weights hold ${unknown.length} tensor${unknown.length > 1 ? 's' : ''} that a ${model.modelType} language model has no use for: ${unknown.slice(0, 3).join(', ')}${unknown.length > 3 ? ', …' : ''}.`,
+      { place: { file: dir } },
+    );
+  }
+  return { source, model, fileNames };
+}
+
+/** Reads every parameter as float32 into a fresh arena. */
+export async function loadParameters({ source, model, fileNames }: OpenModel, signal?: AbortSignal): Promise<Arena> {
+  const arena = new Arena(layoutArena(model.parameters));
+  for (const { name } of arena.layout.tensors) await source.weights.readFloat32(fileNames.get(name)!, arena.slice(name), signal);
+  return arena;
+}
