@@ -1,26 +1,4 @@
-/** What the runner's jobs take and give: the command line and, later, the extension call them by these types. */
-import type { RunEventBody } from './events';
-import type { GenerationRecipe, Recipe } from './recipe';
-
-/** A recipe that was read and checked, with where it came from. */
-export interface LoadedRecipe {
-  recipe: Recipe;
-  /** The file; absent where the recipe was made in memory. */
-  path?: string;
-  /** Folder that relative paths in the recipe start from. */
-  baseDir: string;
-}
-
-export interface TrainRequest extends LoadedRecipe {
-  runId: string;
-  /** Exists, and its lock is held by the caller. */
-  runDir: string;
-  /** Aborted: stop at the end of the step, with a checkpoint. */
-  signal?: AbortSignal;
-  emit(event: RunEventBody): void;
-  /** Stages before training ("loading weights", "downloading 40%"). */
-  onStage?(stage: string): void;
-}
+/** What the runner's jobs answer: the command line and, later, the extension read them. */
 
 export interface TrainResult {
   status: 'completed' | 'stopped';
@@ -37,12 +15,6 @@ export interface TrainResult {
   runtime: number;
 }
 
-export interface EvalRequest extends LoadedRecipe {
-  /** Model folder, hub name, checkpoint, or run directory; default: the recipe's. */
-  model?: string;
-  signal?: AbortSignal;
-}
-
 export interface EvalResult {
   model: string;
   weights: string;
@@ -53,18 +25,6 @@ export interface EvalResult {
   eval_runtime: number;
 }
 
-/** Which models, by folder, hub name, checkpoint or run directory (its final model). */
-export interface GenerateRequest {
-  model: string;
-  baseDir: string;
-  prompts: string[];
-  generation: GenerationRecipe;
-  device: string;
-  /** Text as it comes, prompt by prompt. */
-  onText?(promptIndex: number, text: string): void;
-  signal?: AbortSignal;
-}
-
 export interface GenerateResult {
   prompt: string;
   text: string;
@@ -72,18 +32,6 @@ export interface GenerateResult {
   weights: string;
   finish_reason: string;
   seconds: number;
-}
-
-export interface CompareRequest {
-  models: string[];
-  baseDir: string;
-  prompts: string[];
-  generation: GenerationRecipe;
-  device: string;
-  /** Where given, its test split tells each model's perplexity. */
-  recipe?: LoadedRecipe;
-  onProgress?(label: string, done: number, total: number): void;
-  signal?: AbortSignal;
 }
 
 /** Bytes of memory by what they hold, and on disk. */
@@ -110,19 +58,6 @@ export interface Estimate {
   total_steps: number;
   /** With `--measure`: what one real step took. */
   measured?: { peak_bytes: number; step_seconds: number };
-}
-
-export interface EstimateRequest extends LoadedRecipe {
-  measure: boolean;
-  runDir: string;
-  signal?: AbortSignal;
-}
-
-export interface ExportRequest {
-  /** Run directory, checkpoint or model folder. */
-  from: string;
-  out: string;
-  signal?: AbortSignal;
 }
 
 export interface ExportResult {

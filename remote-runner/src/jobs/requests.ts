@@ -1,0 +1,66 @@
+/** What the jobs take. What they answer is in `@protocol/runner`: it crosses the wire, these do not. */
+import type { RunEventBody } from '@protocol/events';
+import type { GenerationRecipe, Recipe } from '@protocol/recipe';
+
+/** A recipe that was read and checked, with where it came from. */
+export interface LoadedRecipe {
+  recipe: Recipe;
+  /** The file; absent where the recipe was made in memory. */
+  path?: string;
+  /** Folder that relative paths in the recipe start from. */
+  baseDir: string;
+}
+
+export interface TrainRequest extends LoadedRecipe {
+  runId: string;
+  /** Exists, and its lock is held by the caller. */
+  runDir: string;
+  /** Aborted: stop at the end of the step, with a checkpoint. */
+  signal?: AbortSignal;
+  emit(event: RunEventBody): void;
+  /** Stages before training ("loading weights", "downloading 40%"). */
+  onStage?(stage: string): void;
+}
+
+export interface EvalRequest extends LoadedRecipe {
+  /** Model folder, hub name, checkpoint, or run directory; default: the recipe's. */
+  model?: string;
+  signal?: AbortSignal;
+}
+
+/** Which models, by folder, hub name, checkpoint or run directory (its final model). */
+export interface GenerateRequest {
+  model: string;
+  baseDir: string;
+  prompts: string[];
+  generation: GenerationRecipe;
+  device: string;
+  /** Text as it comes, prompt by prompt. */
+  onText?(promptIndex: number, text: string): void;
+  signal?: AbortSignal;
+}
+
+export interface CompareRequest {
+  models: string[];
+  baseDir: string;
+  prompts: string[];
+  generation: GenerationRecipe;
+  device: string;
+  /** Where given, its test split tells each model's perplexity. */
+  recipe?: LoadedRecipe;
+  onProgress?(label: string, done: number, total: number): void;
+  signal?: AbortSignal;
+}
+
+export interface EstimateRequest extends LoadedRecipe {
+  measure: boolean;
+  runDir: string;
+  signal?: AbortSignal;
+}
+
+export interface ExportRequest {
+  /** Run directory, checkpoint or model folder. */
+  from: string;
+  out: string;
+  signal?: AbortSignal;
+}
