@@ -3,11 +3,12 @@
  * hash of the weights that made it, asked of the decoder that computed it: what stands in the base model's column
  * was written by the base model's weights, or the comparison fails.
  */
+import type { CompareCell, CompareColumn, CompareReport } from '@protocol/compare';
 import { TuneyardError } from '@protocol/errors';
-import { breathe, type FinishReason } from './decodeRequest';
+import { breathe } from './decodeRequest';
 import type { Decoder } from './decoder';
 import { type GenerationOptions, type GenerationTokenizer, type GenerationWarning, generate } from './generate';
-import { repeatedNgrams, type TextMetrics, type TextRange, textMetrics } from './metrics';
+import { repeatedNgrams, textMetrics } from './metrics';
 
 /** A model to compare, opened when its turn comes so that only one is in memory at a time. */
 export interface ComparedModel {
@@ -43,39 +44,6 @@ export interface CompareProgress {
   /** Models done, and models in all. */
   done: number;
   total: number;
-}
-
-/** One text: what one model wrote behind one prompt. */
-export interface CompareCell {
-  text: string;
-  /** Hash of the weights that made this very text. */
-  weights: string;
-  seconds: number;
-  new_tokens: number;
-  finish_reason: FinishReason;
-  metrics: TextMetrics;
-  /** Where the text repeats itself: n-grams of four words that came before in it. */
-  repeated: TextRange[];
-}
-
-export interface CompareColumn {
-  label: string;
-  step?: number;
-  weights: string;
-  perplexity?: number;
-  /** Over all of the model's texts together. */
-  metrics: TextMetrics;
-  /** Wall time of all its texts. */
-  seconds: number;
-}
-
-export interface CompareReport {
-  prompts: string[];
-  seed: number;
-  models: CompareColumn[];
-  /** `cells[prompt][model]`. */
-  cells: CompareCell[][];
-  warnings: string[];
 }
 
 /**

@@ -1,20 +1,5 @@
 /** How varied a text is: figures by which a person sees at a glance that a model repeats itself. */
-
-export interface TextMetrics {
-  words: number;
-  /** Different words, upper and lower case being the same. */
-  unique_words: number;
-  /** Different words ÷ words. 0 for a text without words. */
-  distinct_1: number;
-  /** Different pairs of neighbouring words ÷ words. */
-  distinct_2: number;
-}
-
-/** A stretch of text, as offsets of UTF-16 units: start inclusive, end exclusive. */
-export interface TextRange {
-  start: number;
-  end: number;
-}
+import type { TextMetrics, TextRange } from '@protocol/compare';
 
 interface Word extends TextRange {
   text: string;
