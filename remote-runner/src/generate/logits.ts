@@ -36,7 +36,7 @@ export function logitsProcessors(options: ProcessorOptions, minTokensToKeep = 1)
 }
 
 /** Scores of tokens that came already: s → s / penalty where s ≥ 0, s · penalty below (Keskar et al. 2019, CTRL). */
-export function repetitionPenalty(penalty: number): LogitsProcessor {
+function repetitionPenalty(penalty: number): LogitsProcessor {
   const factor = Math.fround(penalty);
   return (history, scores) => {
     // A token that came twice is punished once.
@@ -48,7 +48,7 @@ export function repetitionPenalty(penalty: number): LogitsProcessor {
 }
 
 /** Forbids every token that would complete an n-gram which the row, prompt included, already holds. */
-export function noRepeatNgram(size: number): LogitsProcessor {
+function noRepeatNgram(size: number): LogitsProcessor {
   return (history, scores) => {
     const suffix = history.length - size + 1;
     for (let start = 0; start + size <= history.length; start++) {
@@ -61,7 +61,7 @@ export function noRepeatNgram(size: number): LogitsProcessor {
 }
 
 /** s → s / T. */
-export function temperature(value: number): LogitsProcessor {
+function temperature(value: number): LogitsProcessor {
   const divisor = Math.fround(value);
   return (_history, scores) => {
     for (let i = 0; i < scores.length; i++) scores[i] = scores[i]! / divisor;
@@ -69,7 +69,7 @@ export function temperature(value: number): LogitsProcessor {
 }
 
 /** Leaves the k largest scores, and all that equal the k-th (Fan et al. 2018). */
-export function topKFilter(k: number, minTokensToKeep = 1): LogitsProcessor {
+function topKFilter(k: number, minTokensToKeep = 1): LogitsProcessor {
   const kept = Math.max(k, minTokensToKeep);
   return (_history, scores) => {
     if (kept >= scores.length) return;
