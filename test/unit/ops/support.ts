@@ -36,7 +36,7 @@ export function uniform(random: Random, length: number, [low, high]: readonly [n
   return Array.from({ length }, () => Math.fround(low + (high - low) * random.nextFloat()));
 }
 
-export function exampleData(input: TensorExample, random: Random): Data {
+function exampleData(input: TensorExample, random: Random): Data {
   const dtype = input.dtype ?? 'float32';
   const count = elementCount(input.shape);
   if (input.data) return typed(dtype, input.data);
