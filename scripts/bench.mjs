@@ -17,5 +17,5 @@ if (!name || !/^[\w-]+$/.test(name) || !existsSync(join(root, 'bench', `${name}.
 }
 const say = (line) => process.stderr.write(`${line}\n`);
 if (!(await install(say))) process.exit(1);
-await build(() => {}).catch(() => process.exit(1));
+if (!(await build(() => {}))) process.exit(1);
 process.exitCode = await node(['--import', 'tsx', `bench/${name}.ts`, ...args]);

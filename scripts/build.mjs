@@ -11,8 +11,19 @@ import { install } from './lib/install.mjs';
 const bundle = { absWorkingDir: root, bundle: true, write: false, logLevel: 'warning', legalComments: 'none' };
 const alias = { '@protocol': join(root, 'src/protocol') };
 
-/** Builds everything; `say` gets a line for each file. Throws where a source does not compile (esbuild has said why). */
+/** Builds everything; `say` gets a line for each file. Says why and returns false where it fails. */
 export async function build(say) {
+  try {
+    await buildAll(say);
+    return true;
+  } catch (error) {
+    // What does not compile esbuild has shown already.
+    if (!error.errors) process.stderr.write(`The build failed: ${error.stack ?? error}\n`);
+    return false;
+  }
+}
+
+async function buildAll(say) {
   // Not imported at the top: in a fresh clone it is there only after install().
   const { build: esbuild } = await import('esbuild');
 
@@ -23,6 +34,8 @@ export async function build(say) {
     target: 'node20',
     format: 'esm',
     external: ['onnxruntime-node', 'koffi'],
+    // The modules of a package first: what some hold as `main` calls require in ways that no bundler can follow.
+    mainFields: ['module', 'main'],
     // Packages written as CommonJS call require for Node's own modules.
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);",
@@ -36,7 +49,8 @@ export async function build(say) {
 
   await buildReport(say);
 
-  const schema = await esbuild({ ...runner, entryPoints: ['remote-runner/src/recipe/jsonSchema.ts'] });
+  // Without the banner, because code from a data: URL has no place to require from.
+  const schema = await esbuild({ ...runner, banner: {}, entryPoints: ['remote-runner/src/recipe/jsonSchema.ts'] });
   const code = Buffer.from(schema.outputFiles[0].contents).toString('base64');
   const { recipeJsonSchema } = await import(`data:text/javascript;base64,${code}`);
   await saveText('media/recipe.schema.json', `${JSON.stringify(recipeJsonSchema(), null, 2)}\n`, say);
@@ -69,5 +83,5 @@ async function saveText(path, text, say) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const say = (line) => process.stdout.write(`${line}\n`);
   if (!(await install(say))) process.exit(1);
-  await build(say).catch(() => process.exit(1));
+  if (!(await build(say))) process.exit(1);
 }

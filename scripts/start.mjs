@@ -18,11 +18,7 @@ async function main() {
   const say = (line) => process.stdout.write(`${line}\n`);
   if (!(await install(say))) return 1;
   say('Building');
-  try {
-    await build(() => {});
-  } catch {
-    return 1; // esbuild has said why
-  }
+  if (!(await build(() => {}))) return 1;
 
   const stamp = new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
   const runDir = join(root, '.tuneyard', 'runs', `example-${stamp}`);
