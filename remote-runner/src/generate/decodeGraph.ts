@@ -1,0 +1,96 @@
+/**
+ * The two graphs of cached decoding. Both are the model's own `body` with another way to attend: prefill runs whole
+ * prompts and hands out each layer's keys and values; a step runs one token a row against the cache.
+ */
+import type { Builder } from '../graph/builder';
+import type { Graph, Value } from '../graph/ir';
+import { causalAttention } from '../models/attention';
+import type { Attend, CausalLm } from '../models/causalLm';
+import { parameterInputs } from '../models/parameterInputs';
+
+/** Names of inputs and outputs; a parameter goes by its own name. */
+export const DECODE = {
+  /** int64 [B, T]; T is 1 in a step. */
+  ids: 'ids',
+  /** int64 [B, T] */
+  positions: 'positions',
+  /** Prefill only, int64 [B]: where each prompt's last token lies among the B · T. */
+  last: 'last',
+  /** float32 [B, vocabSize] */
+  logits: 'logits',
+  /** float32 [B, kvHeads, capacity, headDim] */
+  pastKey: (layer: number) => `past_key:${layer}`,
+  pastValue: (layer: number) => `past_value:${layer}`,
+  /** float32 [B, kvHeads, T, headDim] */
+  key: (layer: number) => `key:${layer}`,
+  value: (layer: number) => `value:${layer}`,
+  /** float32 [B, 1, 1, capacity], added to the scores of layers that see `window` tokens. */
+  mask: (window: number) => `mask:${window}`,
+} as const;
+
+export interface StepGraph {
+  readonly graph: Graph;
+  /** How many tokens back layers see, the new one included: one mask each. Infinity where the cache sets the limit. */
+  readonly windows: readonly number[];
+}
+
+/** Whole prompts, padded on the right: logits behind each one's last token, keys and values of all. */
+export function buildPrefill(g: Builder, model: CausalLm, { batch, length }: { batch: number; length: number }): Graph {
+  const last = g.input(DECODE.last, 'int64', [batch]);
+  const attend = causalAttention(g, { onKeyValue: (layer, key, value) => outputKeyValue(g, layer, key, value) });
+  const { hidden, param } = body(g, model, [batch, length], attend);
+  g.output(DECODE.logits, g.gemm(g.gather(hidden, last), param(model.headWeight), null, { transB: true }));
+  return g.graph;
+}
+
+/** One more token a row. What lies in the cache is told by the masks; the caller puts the new keys and values into it. */
+export function buildStep(
+  g: Builder,
+  model: CausalLm,
+  { rows, capacity }: { rows: number; capacity: number },
+): StepGraph {
+  const { kvHeads, headDim } = model;
+  const groups = model.heads / kvHeads;
+  const masks = new Map<number, Value>();
+  const mask = (window: number): Value => {
+    let found = masks.get(window);
+    if (!found) {
+      found = g.input(DECODE.mask(window), 'float32', [rows, 1, 1, capacity]);
+      masks.set(window, found);
+    }
+    return found;
+  };
+  const attend: Attend = (q, k, v, { layer, scale, window = Number.POSITIVE_INFINITY }) => {
+    // With one token a row, heads lie in memory as attention wants them: no transposes.
+    const query = g.reshape(q, [rows, kvHeads, groups, headDim]);
+    const key = g.reshape(k, [rows, kvHeads, 1, headDim]);
+    const value = g.reshape(v, [rows, kvHeads, 1, headDim]);
+    outputKeyValue(g, layer, key, value);
+    const past = [rows, kvHeads, capacity, headDim];
+    const pastKey = g.input(DECODE.pastKey(layer), 'float32', past);
+    const pastValue = g.input(DECODE.pastValue(layer), 'float32', past);
+    // The cache is never joined with the new token: only the scores are, a headDim-th of the bytes.
+    const pastScores = g.fusedMatMul(query, pastKey, { transB: true, alpha: scale });
+    const masked = g.add(pastScores, mask(window > capacity ? Number.POSITIVE_INFINITY : window));
+    const newScore = g.fusedMatMul(query, key, { transB: true, alpha: scale });
+    const probabilities = g.softmax(g.concat([masked, newScore], 3));
+    const [ofPast, ofNew] = g.split(probabilities, [capacity, 1], 3) as [Value, Value];
+    const context = g.add(g.matMul(ofPast, pastValue), g.mul(ofNew, value));
+    return g.reshape(context, [rows, 1, model.heads * headDim]);
+  };
+  const { hidden, param } = body(g, model, [rows, 1], attend);
+  g.output(DECODE.logits, g.gemm(hidden, param(model.headWeight), null, { transB: true }));
+  return { graph: g.graph, windows: [...masks.keys()] };
+}
+
+function outputKeyValue(g: Builder, layer: number, key: Value, value: Value): void {
+  g.output(DECODE.key(layer), key);
+  g.output(DECODE.value(layer), value);
+}
+
+function body(g: Builder, model: CausalLm, shape: readonly [number, number], attend: Attend) {
+  const ids = g.input(DECODE.ids, 'int64', shape);
+  const positions = g.input(DECODE.positions, 'int64', shape);
+  const { param } = parameterInputs(g, model);
+  return { param, hidden: model.body({ g, ids, positions, param, attend, dropout: (x) => x }) };
+}
