@@ -9,6 +9,7 @@ import { formatShape, type Graph, sameShape, type Value } from '../graph/ir';
 import { serializeModel } from '../graph/onnx';
 import { optimize } from '../graph/passes/index';
 import type { Engine, Executable, TensorView, TensorViews } from './engine';
+import { isWithoutResults, WITHOUT_RESULTS, withoutResults } from './withoutResults';
 
 export interface NodeEngineOptions {
   /** 'cpu', or a CUDA device by number. */
@@ -36,7 +37,7 @@ export class NodeEngine implements Engine {
 
   async compile(graph: Graph): Promise<Executable> {
     const optimized = optimize(graph, this.ops);
-    const model = serializeModel(optimized, this.ops);
+    const model = withoutResults(serializeModel(optimized, this.ops));
     const { device = { provider: 'cpu' }, threads, memoryArena = true, profile } = this.options;
     let session: InferenceSession;
     try {
@@ -67,11 +68,12 @@ class NodeExecutable implements Executable {
   async run(inputs: TensorViews, outputs: TensorViews): Promise<void> {
     const feeds: Record<string, Tensor> = {};
     for (const value of this.graph.inputs) feeds[value.name] = this.tensor(value.name, value, inputs[value.name]);
-    const fetches: Record<string, Tensor> = {};
+    const fetches: Record<string, Tensor | null> = { ...WITHOUT_RESULTS };
     for (const [name, value] of this.graph.outputs) fetches[name] = this.tensor(name, value, outputs[name]);
     try {
       await this.session.run(feeds, fetches);
     } catch (error) {
+      if (isWithoutResults(error)) return;
       throw engineError(error, `running graph ${this.graph.name}`);
     }
   }
