@@ -1,0 +1,7 @@
+import { recipeSchema } from '@protocol/recipe';
+import { z } from 'zod';
+
+/** The recipe as a JSON Schema (draft 7, which editors know): what a person may write, so keys with a default are optional. */
+export function recipeJsonSchema(): Record<string, unknown> {
+  return z.toJSONSchema(recipeSchema, { io: 'input', target: 'draft-7' });
+}
