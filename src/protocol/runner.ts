@@ -75,3 +75,27 @@ export interface Check {
   /** What to do, where something is to be done. */
   remedy?: string;
 }
+
+/** One run as `runs` lists it. */
+export interface RunSummary {
+  id: string;
+  dir: string;
+  /** `crashed`: it said nothing of an end, and no process holds it any more. */
+  state: 'running' | 'completed' | 'stopped' | 'failed' | 'crashed';
+  /** ISO 8601: when it first began, and its last event. */
+  started: string;
+  updated: string;
+  model?: string;
+  method?: string;
+  device?: string;
+  step: number;
+  total_steps: number;
+  last_loss?: number;
+  eval_loss?: number;
+  /** Of a running one, from the pace of its last steps. */
+  seconds_left?: number;
+  /** Why it failed. */
+  message?: string;
+  /** Where the final model lies. */
+  model_path?: string;
+}
