@@ -1,64 +1,114 @@
 /**
- * Arenas: parameters, gradients and moments each live in one contiguous buffer, and a tensor is a view into it. So
- * the optimizer is a few element-wise ops over fixed chunks, clipping is one norm, and saving is one write.
+ * Arenas: parameters, gradients and each moment live in one contiguous Float32Array; a tensor is a view into it. So an
+ * optimizer runs over a few long stretches, a gradient norm is one sum and a checkpoint one write.
  */
+import { TuneyardError } from '@protocol/errors';
 import { type TensorView, view } from '../engine/engine';
 import { elementCount, type Shape } from '../graph/ir';
 
-export interface ArenaTensor {
+/** Tensors begin at multiples of 64 bytes: a cache line, and the widest vector register. */
+const ALIGNMENT = 16;
+
+export interface TensorSpec {
   readonly name: string;
   readonly shape: Shape;
+  /** Whether weight decay acts on it. */
   readonly decay: boolean;
-  /** In floats. */
+}
+
+export interface ArenaTensor extends TensorSpec {
+  /** In floats, a multiple of 16. */
   readonly offset: number;
+  /** In floats, without the padding behind it. */
   readonly size: number;
 }
 
+/** Where the tensors of an arena lie; offsets and sizes in floats. */
 export interface ArenaLayout {
-  /** Floats in all, alignment included. */
+  /** A multiple of 16. */
   readonly size: number;
-  /** Weight decay applies to the floats before this one. */
+  /** Floats `[0, decayed)` get weight decay, the rest does not; a multiple of 16. */
   readonly decayed: number;
+  /** The decayed ones first, else in the order given. */
   readonly tensors: readonly ArenaTensor[];
 }
 
-/** Tensors begin at multiples of 64 bytes; the floats in between are always zero. */
-const ALIGNMENT = 16;
-
-/** Tensors that weight decay applies to come first. */
-export function layoutArena(specs: readonly { name: string; shape: Shape; decay: boolean }[]): ArenaLayout {
+/**
+ * Lays tensors out one behind the other, those that decay first. What pads a tensor to 64 bytes stays zero.
+ *
+ * @throws TuneyardError `internal` where two tensors have one name
+ */
+export function layoutArena(specs: readonly TensorSpec[]): ArenaLayout {
+  const names = new Set<string>();
   const tensors: ArenaTensor[] = [];
-  let offset = 0;
-  let decayed = 0;
-  for (const decay of [true, false]) {
-    for (const spec of specs) {
-      if (spec.decay !== decay) continue;
-      const size = elementCount(spec.shape);
-      tensors.push({ name: spec.name, shape: spec.shape, decay, offset, size });
-      offset += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
-    }
-    if (decay) decayed = offset;
-  }
-  return { size: offset, decayed, tensors };
+  let end = 0;
+  const place = (spec: TensorSpec) => {
+    if (names.has(spec.name))
+      throw new TuneyardError('internal', `an arena cannot hold two tensors named ${spec.name}`);
+    names.add(spec.name);
+    const size = elementCount(spec.shape);
+    tensors.push({ name: spec.name, shape: spec.shape, decay: spec.decay, offset: end, size });
+    end += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
+  };
+  for (const spec of specs) if (spec.decay) place(spec);
+  const decayed = end;
+  for (const spec of specs) if (!spec.decay) place(spec);
+  return { size: end, decayed, tensors };
 }
 
 export class Arena {
   readonly data: Float32Array;
+  private readonly placed: ReadonlyMap<string, ArenaTensor>;
   private readonly views = new Map<string, TensorView>();
 
+  /** @throws TuneyardError `out_of_memory` where the buffer cannot be had */
   constructor(readonly layout: ArenaLayout) {
-    this.data = new Float32Array(layout.size);
-    for (const { name, shape, offset, size } of layout.tensors) this.views.set(name, view(this.data.subarray(offset, offset + size), shape));
+    this.data = allocateFloats(layout.size, 'the weights');
+    this.placed = new Map(layout.tensors.map((tensor) => [tensor.name, tensor]));
   }
 
-  /** @throws Error where there is no such tensor: a mistake of ours */
+  /**
+   * A tensor for an engine; the same object at every call, so that the engine knows it again.
+   *
+   * @throws TuneyardError `internal` for a name that the arena does not hold
+   */
   view(name: string): TensorView {
-    const found = this.views.get(name);
-    if (!found) throw new Error(`the arena holds no ${name}`);
+    let found = this.views.get(name);
+    if (!found) {
+      found = view(this.slice(name), this.find(name).shape);
+      this.views.set(name, found);
+    }
     return found;
   }
 
+  /** A tensor's numbers in place, row-major, without the padding. Throws as {@link view}. */
   slice(name: string): Float32Array {
-    return this.view(name).data as Float32Array;
+    const { offset, size } = this.find(name);
+    return this.data.subarray(offset, offset + size);
+  }
+
+  private find(name: string): ArenaTensor {
+    const tensor = this.placed.get(name);
+    if (!tensor) throw new TuneyardError('internal', `the arena holds no tensor named ${name}`);
+    return tensor;
+  }
+}
+
+/**
+ * Zeros; may be longer than 4 GiB.
+ *
+ * @param what what they are for, as the sentence of the error names it
+ * @throws TuneyardError `out_of_memory`
+ */
+export function allocateFloats(length: number, what: string): Float32Array {
+  try {
+    return new Float32Array(length);
+  } catch (cause) {
+    const size = (length * Float32Array.BYTES_PER_ELEMENT) / 2 ** 30;
+    throw new TuneyardError(
+      'out_of_memory',
+      `cannot get ${size.toFixed(1)} GiB of memory in one piece for ${what}: take a smaller model or a machine with more memory`,
+      { data: { bytes: length * Float32Array.BYTES_PER_ELEMENT }, cause },
+    );
   }
 }

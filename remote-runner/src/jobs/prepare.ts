@@ -1,0 +1,69 @@
+/** What every job begins with: the model's folder, its tokenizer, the samples; checked against each other. */
+import { TuneyardError } from '@protocol/errors';
+import type { Recipe } from '@protocol/recipe';
+import { type LoadedDataset, loadDataset } from '../data/dataset';
+import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
+import { formatBytes } from '../hub/diskSpace';
+import { resolveModel } from '../hub/download';
+import { type OpenModel, openModel } from '../models/loadModel';
+
+export interface PreparedModel extends OpenModel {
+  dir: string;
+  tokenizer: Tokenizer;
+  /** Any id of the vocabulary: nothing is learned from padding. */
+  padTokenId: number;
+}
+
+export interface PrepareOptions {
+  baseDir: string;
+  revision?: string | undefined;
+  signal?: AbortSignal | undefined;
+  onStage?: ((stage: string) => void) | undefined;
+  onWarning?: ((message: string) => void) | undefined;
+}
+
+/**
+ * Finds (downloads, where it is a hub name) and opens a model.
+ * @throws TuneyardError what `resolveModel`, `openModel` and `loadTokenizer` throw; `vocabulary_too_small`
+ */
+export async function prepareModel(nameOrPath: string, options: PrepareOptions): Promise<PreparedModel> {
+  const { baseDir, revision, signal, onStage, onWarning } = options;
+  const dir = await resolveModel(nameOrPath, {
+    baseDir,
+    ...(revision ? { revision } : {}),
+    ...(signal ? { signal } : {}),
+    onProgress: ({ file, bytes, totalBytes }) => onStage?.(`Downloading ${file} (${formatBytes(bytes)} of ${formatBytes(totalBytes)})`),
+    onWarning: (message) => onWarning?.(message),
+  });
+  onStage?.('Opening the model');
+  const opened = await openModel(dir);
+  const tokenizer = await loadTokenizer(dir);
+  if (tokenizer.vocabSize > opened.model.vocabSize) {
+    throw new TuneyardError(
+      'vocabulary_too_small',
+      `the model's vocabulary has ${opened.model.vocabSize} entries, its tokenizer knows ${tokenizer.vocabSize} tokens: use the tokenizer that belongs to the model.`,
+      { place: { file: dir } },
+    );
+  }
+  return { ...opened, dir, tokenizer, padTokenId: tokenizer.padTokenId ?? tokenizer.eosTokenId ?? 0 };
+}
+
+export interface PreparedSamples extends LoadedDataset {
+  /** The recipe's, or the model's positions where it has fewer. */
+  maxLength: number;
+}
+
+/** Reads and tokenizes the data as the recipe says, for this model. @throws TuneyardError what `loadDataset` throws */
+export async function prepareSamples(recipe: Recipe, { model, tokenizer }: PreparedModel, options: PrepareOptions): Promise<PreparedSamples> {
+  const { baseDir, signal, onStage } = options;
+  const maxLength = Math.min(recipe.max_length, model.maxPositions);
+  onStage?.('Reading the data');
+  const samples = await loadDataset(recipe.dataset, { tokenizer, maxLength, seed: recipe.seed, baseDir, ...(signal ? { signal } : {}) });
+  const warnings = [...samples.warnings];
+  // The default of 512 is no wish of the user's: only what is cut shorter than asked for is worth a word.
+  const longest = Math.max(...samples.train.map((sample) => sample.inputIds.length));
+  if (maxLength < recipe.max_length && longest === maxLength) {
+    warnings.push(`max_length ${recipe.max_length} is more than the model's ${model.maxPositions} positions: samples are cut at ${maxLength} tokens`);
+  }
+  return { ...samples, warnings, maxLength };
+}

@@ -1,0 +1,180 @@
+/**
+ * The training loop: the only one. Steps, log lines, evaluations, checkpoints, early stopping, stop and resume.
+ * It knows nothing of files but checkpoints, and nothing of graphs but {@link TrainStep}.
+ */
+import { TuneyardError } from '@protocol/errors';
+import type { RunEventBody } from '@protocol/events';
+import type { Recipe } from '@protocol/recipe';
+import type { Batch } from '../data/collate';
+import type { GradientNorm } from '../optim/gradientNorm';
+import type { Optimizer } from '../optim/optimizer';
+import { learningRateAt } from '../optim/schedules';
+import { type Evaluation, evaluateBatches } from './evaluate';
+import { emptyWindow } from './metrics';
+import type { TrainingPlan } from './plan';
+import type { TrainStep } from './trainStep';
+import type { TrainerState } from './trainerState';
+
+export interface LoopContext {
+  recipe: Recipe;
+  plan: TrainingPlan;
+  step: TrainStep;
+  optimizer: Optimizer;
+  gradientNorm: GradientNorm;
+  evalBatches: readonly Batch[];
+  evalSamples: number;
+  /** Changed in place. */
+  state: TrainerState;
+  signal?: AbortSignal;
+  emit(event: RunEventBody): void;
+  /** Writes a checkpoint of the present state. `keep` are steps that must not be deleted. */
+  save(state: TrainerState): Promise<void>;
+  /** The last checkpoint that is known to be good, for messages. */
+  lastCheckpoint(): string | undefined;
+  /** Writes texts for the recipe's prompts with the present weights. */
+  generate?(step: number): Promise<void>;
+}
+
+export type LoopResult = 'completed' | 'stopped';
+
+/**
+ * Trains from `state.step` to the end.
+ * @throws TuneyardError `not_finite` (nothing is saved: the last checkpoint is good), and what saving throws
+ */
+export async function runLoop(context: LoopContext): Promise<LoopResult> {
+  const { recipe, plan, state, signal } = context;
+  const warmup = recipe.warmup_steps > 0 ? recipe.warmup_steps : Math.ceil(recipe.warmup_ratio * plan.totalSteps);
+  let saved = state.step;
+  while (state.step < plan.totalSteps) {
+    if (signal?.aborted) break;
+    const started = performance.now();
+    const rate = learningRateAt(recipe.lr_scheduler_type, { step: state.step, totalSteps: plan.totalSteps, warmupSteps: warmup, peak: recipe.learning_rate });
+    const { loss, norm, supervised, tokens } = await trainStep(context, rate);
+    state.step++;
+    state.tokens_seen += tokens;
+    const seconds = (performance.now() - started) / 1000;
+    state.runtime += seconds;
+    const { window } = state;
+    window.loss_sum += loss * supervised;
+    window.supervised_tokens += supervised;
+    window.tokens += tokens;
+    window.steps++;
+    window.seconds += seconds;
+    state.first_loss ??= loss;
+    state.last_loss = loss;
+
+    const last = state.step === plan.totalSteps;
+    const epochEnd = state.step % plan.stepsPerEpoch === 0 || last;
+    if (state.step % recipe.logging_steps === 0 || last) log(context, rate, norm);
+
+    let stop = false;
+    if (context.evalBatches.length > 0 && isDue(recipe.eval_strategy, recipe.eval_steps ?? recipe.logging_steps, state.step, epochEnd, last)) {
+      const evaluation = await evaluateBatches(context.step, context.evalBatches, () => signal?.aborted === true);
+      if (evaluation) {
+        stop = judge(context, evaluation);
+        await context.generate?.(state.step);
+      }
+    }
+    const bestNow = state.best?.step === state.step && recipe.load_best_model_at_end;
+    const due = recipe.save_strategy !== 'no' && (bestNow || isDue(recipe.save_strategy, recipe.save_steps, state.step, epochEnd, last));
+    if (due || (signal?.aborted && saved !== state.step)) {
+      await context.save(state);
+      saved = state.step;
+    }
+    if (stop) return 'completed';
+  }
+  if (state.step < plan.totalSteps) {
+    if (saved !== state.step) await context.save(state);
+    return 'stopped';
+  }
+  return 'completed';
+}
+
+function isDue(strategy: 'no' | 'steps' | 'epoch', every: number, step: number, epochEnd: boolean, last: boolean): boolean {
+  if (strategy === 'no') return false;
+  return strategy === 'epoch' ? epochEnd : step % every === 0 || last;
+}
+
+async function trainStep(context: LoopContext, rate: number) {
+  const { recipe, plan, step, optimizer, state } = context;
+  const batches = plan.batches(state.step);
+  const supervised = batches.reduce((sum, batch) => sum + batch.rows.length, 0);
+  const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
+  let loss = 0;
+  for (const [i, batch] of batches.entries()) {
+    loss += await step.accumulate(batch, { weight: 1 / supervised, first: i === 0, seed: dropoutSeed(recipe.seed, state.step, i) });
+    if (!Number.isFinite(loss)) throw notFinite(context, 'loss', loss, [batch]);
+  }
+  const norm = await context.gradientNorm();
+  if (!Number.isFinite(norm)) throw notFinite(context, 'gradient', norm, batches);
+  // As torch's clip_grad_norm_: the small number keeps the quotient defined.
+  const clip = recipe.max_grad_norm > 0 ? Math.min(1, recipe.max_grad_norm / (norm + 1e-6)) : 1;
+  await optimizer.step({ learningRate: rate, gradientScale: clip, step: state.step + 1 });
+  return { loss, norm, supervised, tokens };
+}
+
+/** One seed a micro-batch, so that a resumed run drops out the same units. */
+function dropoutSeed(seed: number, step: number, microBatch: number): bigint {
+  return BigInt.asIntN(64, (BigInt(seed) << 40n) ^ (BigInt(step) << 12n) ^ BigInt(microBatch));
+}
+
+function log({ plan, state, emit }: LoopContext, rate: number, norm: number): void {
+  const { window } = state;
+  emit({
+    type: 'log',
+    step: state.step,
+    epoch: plan.epochAt(state.step),
+    loss: window.loss_sum / window.supervised_tokens,
+    learning_rate: rate,
+    grad_norm: norm,
+    tokens_per_second: window.tokens / window.seconds,
+    supervised_tokens: window.supervised_tokens,
+    tokens_seen: state.tokens_seen,
+    memory_bytes: process.memoryUsage.rss(),
+    step_seconds: window.seconds / window.steps,
+  });
+  state.window = emptyWindow();
+}
+
+/** Takes note of an evaluation. @returns whether to stop early */
+function judge({ recipe, plan, state, emit, evalSamples }: LoopContext, evaluation: Evaluation): boolean {
+  const metric = recipe.metric_for_best_model === 'eval_perplexity' ? evaluation.perplexity : evaluation.loss;
+  // Lower is better for both metrics.
+  const best = !state.best || metric < state.best.metric;
+  const gained = !state.best || metric < state.best.metric - recipe.early_stopping_threshold;
+  state.evals_without_gain = gained ? 0 : state.evals_without_gain + 1;
+  if (best) state.best = { step: state.step, metric };
+  state.last_eval_loss = evaluation.loss;
+  emit({
+    type: 'eval',
+    step: state.step,
+    epoch: plan.epochAt(state.step),
+    eval_loss: evaluation.loss,
+    eval_perplexity: evaluation.perplexity,
+    eval_samples: evalSamples,
+    eval_tokens: evaluation.tokens,
+    eval_runtime: evaluation.seconds,
+    best,
+  });
+  const patience = recipe.early_stopping_patience;
+  if (patience === undefined || state.evals_without_gain < patience) return false;
+  emit({
+    type: 'warning',
+    step: state.step,
+    code: 'early_stopping',
+    message: `stopped early: ${recipe.metric_for_best_model} has not improved for ${patience} evaluation${patience > 1 ? 's' : ''}; the best was at step ${state.best?.step}`,
+  });
+  return true;
+}
+
+function notFinite({ state, lastCheckpoint }: LoopContext, what: string, value: number, batches: readonly Batch[]): TuneyardError {
+  const lines = batches.flatMap((batch) => batch.lines).sort((a, b) => a - b);
+  const good = lastCheckpoint();
+  return new TuneyardError(
+    'not_finite',
+    `the ${what} became ${value} at step ${state.step + 1}, on the samples of line${lines.length > 1 ? 's' : ''} ${lines.join(', ')}; ${
+      good ? `the last good checkpoint is ${good}` : 'there is no checkpoint yet'
+    }. Lower learning_rate, or look at these lines.`,
+    { data: { step: state.step + 1, lines, checkpoint: good ?? null } },
+  );
+}

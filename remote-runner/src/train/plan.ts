@@ -1,0 +1,121 @@
+/** Which samples come at which step, in which shapes: follows from the recipe and the samples alone. */
+import { createHash } from 'node:crypto';
+import type { Recipe } from '@protocol/recipe';
+import { batchLength, chooseLengths } from '../data/buckets';
+import { type Batch, collate } from '../data/collate';
+import { planEpoch, stepsPerEpoch } from '../data/sampler';
+import type { Sample } from '../data/tokenize';
+
+type PlanRecipe = Pick<
+  Recipe,
+  | 'per_device_train_batch_size'
+  | 'per_device_eval_batch_size'
+  | 'gradient_accumulation_steps'
+  | 'num_train_epochs'
+  | 'max_steps'
+  | 'seed'
+  | 'pad_to'
+  | 'group_by_length'
+>;
+
+export interface PlanOptions {
+  recipe: PlanRecipe;
+  train: readonly Sample[];
+  maxLength: number;
+  padTokenId: number;
+  /** Steps → micro-batches → sample indexes of an epoch; default: shuffled by the seed. */
+  epochPlan?: (epoch: number) => readonly (readonly (readonly number[])[])[];
+}
+
+export class TrainingPlan {
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+  private readonly buckets: readonly number[];
+  private cached: { epoch: number; steps: readonly (readonly (readonly number[])[])[] } | undefined;
+
+  constructor(private readonly options: PlanOptions) {
+    const { recipe, train, maxLength } = options;
+    this.stepsPerEpoch = stepsPerEpoch(train.length, recipe.per_device_train_batch_size, recipe.gradient_accumulation_steps);
+    this.totalSteps = recipe.max_steps > 0 ? recipe.max_steps : Math.ceil(this.stepsPerEpoch * recipe.num_train_epochs);
+    // What is padded is batches, so the lengths are chosen for the longest sample of each batch.
+    const longest = this.epoch(0).flat().map((batch) => Math.max(...batch.map((i) => train[i]!.inputIds.length)));
+    this.buckets = chooseLengths(longest, { maxLength });
+  }
+
+  /** Epochs done before `step` (0-based), with a fraction. */
+  epochAt(step: number): number {
+    return step / this.stepsPerEpoch;
+  }
+
+  /** The micro-batches of a step (0-based). */
+  batches(step: number): Batch[] {
+    const epoch = Math.floor(step / this.stepsPerEpoch);
+    const { recipe, train, maxLength, padTokenId } = this.options;
+    return this.epoch(epoch)[step % this.stepsPerEpoch]!.map((indexes) => {
+      const samples = indexes.map((i) => train[i]!);
+      const lengths = samples.map((sample) => sample.inputIds.length);
+      const length =
+        recipe.pad_to === 'bucket' && Math.max(...lengths) > Math.max(...this.buckets)
+          ? maxLength
+          : batchLength(lengths, { padTo: recipe.pad_to, buckets: this.buckets, maxLength });
+      return collate(samples, { length, batchSize: recipe.per_device_train_batch_size, padTokenId });
+    });
+  }
+
+  /** The largest batch shape of the first epoch, for estimates. */
+  largestBatch(): { batch: number; length: number } {
+    const { recipe, maxLength } = this.options;
+    return { batch: recipe.per_device_train_batch_size, length: recipe.pad_to === 'max_length' ? maxLength : Math.max(...this.buckets) };
+  }
+
+  private epoch(epoch: number) {
+    if (this.cached?.epoch === epoch) return this.cached.steps;
+    const { recipe, train } = this.options;
+    const steps = this.options.epochPlan
+      ? this.options.epochPlan(epoch)
+      : planEpoch({
+          n: train.length,
+          batchSize: recipe.per_device_train_batch_size,
+          accumulation: recipe.gradient_accumulation_steps,
+          seed: recipe.seed,
+          epoch,
+          lengths: train.map((sample) => sample.inputIds.length),
+          groupByLength: recipe.group_by_length,
+        });
+    this.cached = { epoch, steps };
+    return steps;
+  }
+}
+
+/** Evaluation batches: like lengths together, so that little is padded. */
+export function evaluationBatches(samples: readonly Sample[], recipe: PlanRecipe, maxLength: number, padTokenId: number): Batch[] {
+  const sorted = [...samples].sort((a, b) => a.inputIds.length - b.inputIds.length);
+  const size = recipe.per_device_eval_batch_size;
+  const groups: Sample[][] = [];
+  for (let i = 0; i < sorted.length; i += size) groups.push(sorted.slice(i, i + size));
+  const longest = groups.map((group) => group.at(-1)!.inputIds.length);
+  if (groups.length === 0) return [];
+  const buckets = chooseLengths(longest, { maxLength });
+  return groups.map((group, i) => {
+    const length = batchLength([longest[i]!], { padTo: recipe.pad_to, buckets, maxLength });
+    return collate(group, { length, batchSize: size, padTokenId });
+  });
+}
+
+/** Changes when a resumed run would not see the same samples in the same order with the same arithmetic. */
+export function planFingerprint(recipe: Recipe, train: readonly Sample[]): string {
+  const hash = createHash('sha256');
+  const {
+    model, dataset: _dataset, device: _device, generation: _generation, logging_steps: _logging, eval_strategy: _eval, eval_steps: _evalSteps,
+    save_strategy: _save, save_steps: _saveSteps, save_total_limit: _limit, resume_from_checkpoint: _resume, load_best_model_at_end: _best,
+    early_stopping_patience: _patience, early_stopping_threshold: _threshold, metric_for_best_model: _metric, max_steps: _max, num_train_epochs: _epochs,
+    per_device_eval_batch_size: _evalBatch, $schema: _schema, ...rest
+  } = recipe;
+  hash.update(JSON.stringify(rest));
+  hash.update(model);
+  for (const sample of train) {
+    hash.update(sample.inputIds);
+    hash.update(sample.labels);
+  }
+  return `sha256:${hash.digest('hex').slice(0, 16)}`;
+}
