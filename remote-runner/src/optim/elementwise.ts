@@ -1,0 +1,151 @@
+/**
+ * Optimizers whose update of a weight needs nothing but that weight, its gradient and its moments. They share this
+ * driver: one graph over a chunk of fixed size runs along the arenas, in place (its feeds are its fetches), and a second
+ * one does the rest.
+ *
+ * A chunk is what still lies in the cache while a dozen element-wise ops pass over it, and as much as ONNX Runtime
+ * needs before it gives an op to two threads (some 100,000 floats). AdamW over 68.5 M weights on 2 cores with 2 MB of
+ * L2 each, quiet, takes (ms): 65,536 floats a chunk CHUNK_TABLE.
+ */
+import type { Executable, TensorView } from '../engine/engine';
+import { view } from '../engine/engine';
+import type { Builder } from '../graph/builder';
+import type { Value } from '../graph/ir';
+import { allocateFloats } from '../train/arena';
+import type { Optimizer, OptimizerContext, OptimizerDef, OptimizerRecipe, StepOptions } from './optimizer';
+
+export const CHUNK_SIZE = 196_608;
+
+/** What {@link ElementwiseRule.update} works with; all values are `[chunk]`. */
+export interface UpdateContext<Scalar extends string> {
+  readonly g: Builder;
+  readonly parameter: Value;
+  readonly gradient: Value;
+  /** In the order of {@link ElementwiseRule.state}. */
+  readonly state: readonly Value[];
+  /** A number of the step, as a rank-0 input. */
+  scalar(name: Scalar): Value;
+  /** Whether weight decay acts here: the graph is shorter where not. */
+  readonly decays: boolean;
+}
+
+export interface ElementwiseRule<Scalar extends string> {
+  /** Names of the moments, each as long as the parameters. */
+  readonly state: readonly string[];
+  /** Writes the update. State is new, in the old order. */
+  update(context: UpdateContext<Scalar>): { parameter: Value; state: readonly Value[] };
+  /** The numbers of a step: all of JavaScript's precision goes into them before they become float32. */
+  scalars(options: StepOptions): Readonly<Record<Scalar, number>>;
+}
+
+/** An optimizer made of an element-wise rule. */
+export function elementwise<Scalar extends string>(
+  rule: (recipe: OptimizerRecipe) => ElementwiseRule<Scalar>,
+): OptimizerDef {
+  return {
+    create: (context) => ElementwiseOptimizer.create(rule(context.recipe), context),
+    stateSize: (layout, recipe) => rule(recipe).state.length * layout.size,
+  };
+}
+
+interface ChunkRun {
+  readonly executable: Executable;
+  readonly inputs: Readonly<Record<string, TensorView>>;
+  readonly outputs: Readonly<Record<string, TensorView>>;
+}
+
+class ElementwiseOptimizer<Scalar extends string> implements Optimizer {
+  readonly state: Optimizer['state'];
+  private readonly executables: Executable[] = [];
+  private readonly runs: ChunkRun[] = [];
+  private readonly scalars: Readonly<Record<Scalar, TensorView>>;
+
+  private constructor(
+    private readonly rule: ElementwiseRule<Scalar>,
+    private readonly context: OptimizerContext,
+  ) {
+    const { layout } = context;
+    this.state = rule.state.map((name) => ({ name, data: allocateFloats(layout.size, `the optimizer's ${name}`) }));
+    const names = Object.keys(rule.scalars({ learningRate: 0, gradientScale: 1, step: 1 })) as Scalar[];
+    this.scalars = Object.fromEntries(names.map((name) => [name, view(new Float32Array(1), [])])) as Record<
+      Scalar,
+      TensorView
+    >;
+  }
+
+  static async create<Scalar extends string>(
+    rule: ElementwiseRule<Scalar>,
+    context: OptimizerContext,
+  ): Promise<Optimizer> {
+    const optimizer = new ElementwiseOptimizer(rule, context);
+    const { layout, recipe } = context;
+    const border = recipe.weight_decay > 0 ? layout.decayed : 0;
+    try {
+      await optimizer.cover(0, border, true);
+      await optimizer.cover(border, layout.size, false);
+    } catch (error) {
+      await optimizer.release();
+      throw error;
+    }
+    return optimizer;
+  }
+
+  async step(options: StepOptions): Promise<void> {
+    const numbers = this.rule.scalars(options);
+    for (const name in this.scalars) this.scalars[name].data[0] = numbers[name];
+    for (const { executable, inputs, outputs } of this.runs) await executable.run(inputs, outputs);
+  }
+
+  async release(): Promise<void> {
+    this.runs.length = 0;
+    for (const executable of this.executables.splice(0)) await executable.release();
+  }
+
+  /** Plans the runs over floats `[start, end)`. */
+  private async cover(start: number, end: number, decays: boolean): Promise<void> {
+    const rest = (end - start) % CHUNK_SIZE;
+    if (end - rest > start) {
+      const executable = await this.compile(CHUNK_SIZE, decays);
+      for (let at = start; at < end - rest; at += CHUNK_SIZE) this.plan(executable, at, CHUNK_SIZE);
+    }
+    if (rest > 0) this.plan(await this.compile(rest, decays), end - rest, rest);
+  }
+
+  private plan(executable: Executable, start: number, size: number): void {
+    const { parameters, gradients } = this.context;
+    const chunk = (data: Float32Array) => view(data.subarray(start, start + size), [size]);
+    const inputs: Record<string, TensorView> = { ...this.scalars, parameter: chunk(parameters) };
+    const outputs: Record<string, TensorView> = { parameter_next: inputs.parameter! };
+    inputs.gradient = chunk(gradients);
+    for (const { name, data } of this.state) outputs[`${name}_next`] = inputs[name] = chunk(data);
+    this.runs.push({ executable, inputs, outputs });
+  }
+
+  private async compile(size: number, decays: boolean): Promise<Executable> {
+    const g = this.context.newBuilder(`optimizer_${size}${decays ? '_decay' : ''}`);
+    const tensor = (name: string) => g.input(name, 'float32', [size]);
+    const scalars = new Map<Scalar, Value>();
+    const next = this.rule.update({
+      g,
+      parameter: tensor('parameter'),
+      gradient: tensor('gradient'),
+      state: this.rule.state.map(tensor),
+      scalar: (name) => {
+        let value = scalars.get(name);
+        if (!value) {
+          value = g.input(name, 'float32', []);
+          scalars.set(name, value);
+        }
+        return value;
+      },
+      decays,
+    });
+    g.output('parameter_next', next.parameter);
+    this.rule.state.forEach((name, i) => {
+      g.output(`${name}_next`, next.state[i]!);
+    });
+    const executable = await this.context.engine.compile(g.graph);
+    this.executables.push(executable);
+    return executable;
+  }
+}

@@ -1,0 +1,24 @@
+/** Every optimizer. A new one is a file in this folder and a line here (and its name in the recipe's schema). */
+import type { Recipe } from '@protocol/recipe';
+import type { ArenaLayout } from '../train/arena';
+import { adafactor } from './adafactor';
+import { adagrad } from './adagrad';
+import { adam, adamw } from './adam';
+import type { Optimizer, OptimizerContext, OptimizerDef, OptimizerRecipe } from './optimizer';
+import { sgd } from './sgd';
+
+const OPTIMIZERS: Readonly<Record<Recipe['optim'], OptimizerDef>> = { adamw, adam, sgd, adagrad, adafactor };
+
+/**
+ * An optimizer over arenas, its state zero.
+ *
+ * @throws TuneyardError `out_of_memory`, `engine_failed`
+ */
+export function createOptimizer(name: Recipe['optim'], context: OptimizerContext): Promise<Optimizer> {
+  return OPTIMIZERS[name].create(context);
+}
+
+/** Floats of state that an optimizer will hold, for estimates of memory and of a checkpoint's size. */
+export function optimizerStateSize(name: Recipe['optim'], layout: ArenaLayout, recipe: OptimizerRecipe): number {
+  return OPTIMIZERS[name].stateSize(layout, recipe);
+}

@@ -1,0 +1,41 @@
+import { NodeEngine } from '@runner/engine/node';
+import { newBuilder, ops } from '@runner/ops/index';
+import { createOptimizer } from '@runner/optim/index';
+import type { Optimizer, OptimizerRecipe } from '@runner/optim/optimizer';
+import { Arena, layoutArena, type TensorSpec } from '@runner/train/arena';
+
+export const engine = new NodeEngine(ops);
+export { newBuilder };
+
+export const RECIPE: OptimizerRecipe = {
+  weight_decay: 0,
+  adam_beta1: 0.9,
+  adam_beta2: 0.999,
+  adam_epsilon: 1e-8,
+  sgd_momentum: 0,
+};
+
+export interface Setup {
+  optimizer: Optimizer;
+  parameters: Arena;
+  gradients: Arena;
+}
+
+export async function setUp(
+  name: Parameters<typeof createOptimizer>[0],
+  specs: readonly TensorSpec[],
+  recipe: Partial<OptimizerRecipe> = {},
+): Promise<Setup> {
+  const layout = layoutArena(specs);
+  const parameters = new Arena(layout);
+  const gradients = new Arena(layout);
+  const optimizer = await createOptimizer(name, {
+    engine,
+    newBuilder,
+    layout,
+    parameters: parameters.data,
+    gradients: gradients.data,
+    recipe: { ...RECIPE, ...recipe },
+  });
+  return { optimizer, parameters, gradients };
+}
