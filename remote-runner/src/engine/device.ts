@@ -1,74 +1,90 @@
-/** The one place where it is decided what computes, and why. */
-import { cpus } from 'node:os';
+/** Where to compute: decided here and nowhere else, by trying. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { TuneyardError } from '@protocol/errors';
-import { missingCudaLibraries, nvidiaGpus, PROVIDER_LIBRARY, tryProvider } from './cuda';
+import { newBuilder, ops } from '../ops/index';
+import { cudaObstacle, type Obstacle } from './cudaLibraries';
+import { view } from './engine';
+import { NodeEngine } from './node';
 
 export interface Device {
   provider: 'cpu' | 'cuda';
+  /** Number of the GPU; only with `cuda`. */
   deviceId?: number;
-  /** "CPU (AMD EPYC 7B13, 2 threads)", "CUDA:0 (NVIDIA L4)". */
+  /** "CPU", "CUDA:0 (NVIDIA L4)". */
   label: string;
   /** Why this one: "CPU: libcublas.so.12 not found". */
   reason: string;
 }
 
-const chosen = new Map<string, Promise<Device>>();
-
 /**
- * Chooses the device; a GPU only after something was really computed on it. Asked again in the same process, the answer
- * is the same.
- *
- * @param requested a recipe's `device`: `auto`, `cpu`, `cuda` or `cuda:N`
- * @throws TuneyardError `device_unavailable` where a GPU is asked for by name and does not work
+ * @param requested a recipe's `device`: `auto`, `cpu`, `cuda` (the first GPU) or `cuda:N`
+ * @throws TuneyardError `device_unavailable` where a GPU was asked for that does not work, with what to do
  */
-export function chooseDevice(requested: string): Promise<Device> {
-  let device = chosen.get(requested);
-  if (!device) {
-    device = choose(requested);
-    chosen.set(requested, device);
+export async function chooseDevice(requested: string): Promise<Device> {
+  if (requested === 'cpu') return { provider: 'cpu', label: 'CPU', reason: 'CPU: the recipe asks for it' };
+  const deviceId = Number(/^cuda:(\d+)$/.exec(requested)?.[1] ?? 0);
+  const obstacle = await findObstacle(deviceId);
+  if (!obstacle) {
+    const name = await gpuName(deviceId);
+    const label = `CUDA:${deviceId}${name === undefined ? '' : ` (${name})`}`;
+    return { provider: 'cuda', deviceId, label, reason: `${label}: it computed a test graph` };
   }
-  return device;
-}
-
-async function choose(requested: string): Promise<Device> {
-  if (requested === 'cpu') return cpu('CPU: asked for by "device"');
-  const deviceId = Number(requested.match(/^cuda:(\d+)$/)?.[1] ?? 0);
-  const problem = await cudaProblem(deviceId);
-  if (problem === undefined) {
-    const label = cudaLabel(deviceId);
-    return { provider: 'cuda', deviceId, label, reason: `${label}: it works here` };
-  }
-  if (requested === 'auto') return cpu(`CPU: ${problem}`);
+  if (requested === 'auto') return { provider: 'cpu', label: 'CPU', reason: `CPU: ${obstacle.what}` };
   throw new TuneyardError(
     'device_unavailable',
-    `The recipe asks for device "${requested}", which does not work here: ${problem}. Set "device" to "auto" or "cpu", or see \`tuneyard doctor\`.`,
-    { data: { device: requested, problem } },
+    `the device "${requested}" cannot be used here: ${obstacle.what}. ${obstacle.remedy} Or set "device" to "auto" or "cpu".`,
+    { data: { device: requested, reason: obstacle.what, remedy: obstacle.remedy } },
   );
 }
 
-function cpu(reason: string): Device {
-  return { provider: 'cpu', label: cpuLabel(), reason };
+const tried = new Map<number, Promise<Obstacle | undefined>>();
+
+/** What keeps a GPU from being used. It is tried once a process: loading CUDA takes seconds. */
+export function findObstacle(deviceId: number): Promise<Obstacle | undefined> {
+  let result = tried.get(deviceId);
+  if (!result) {
+    result = tryDevice(deviceId);
+    tried.set(deviceId, result);
+  }
+  return result;
 }
 
-/** Why a GPU cannot be used, in a few words; nothing where it can. */
-async function cudaProblem(deviceId: number): Promise<string | undefined> {
-  const [missing] = missingCudaLibraries();
-  if (missing === PROVIDER_LIBRARY) return `${missing} not found (onnxruntime-node was installed without CUDA)`;
-  if (missing !== undefined) return `${missing} not found`;
-  return tryProvider({ name: 'cuda', deviceId });
+async function tryDevice(deviceId: number): Promise<Obstacle | undefined> {
+  return (await cudaObstacle()) ?? (await computeSomething(deviceId));
 }
 
-function cudaLabel(deviceId: number): string {
-  const gpus = nvidiaGpus();
-  // CUDA may number the GPUs otherwise than the driver lists them; where all are alike that does not matter.
-  return gpus.length > 0 && new Set(gpus).size === 1 ? `CUDA:${deviceId} (${gpus[0]})` : `CUDA:${deviceId}`;
+/** Libraries that load are no proof: drivers may be too old, GPUs too new, or numbers too high. */
+async function computeSomething(deviceId: number): Promise<Obstacle | undefined> {
+  const builder = newBuilder('device-test');
+  const x = builder.input('x', 'float32', [2, 2]);
+  builder.output('y', builder.matMul(x, x));
+  const result = new Float32Array(4);
+  try {
+    const engine = new NodeEngine(ops, { device: { provider: 'cuda', deviceId } });
+    const executable = await engine.compile(builder.graph);
+    await executable.run({ x: view(Float32Array.of(1, 1, 0, 1), [2, 2]) }, { y: view(result, [2, 2]) });
+    await executable.release();
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    // ONNX Runtime tells of a CUDA failure in several lines of C++.
+    const what = /CUDA failure (\d+: [^;\n]+)/.exec(text)?.[1] ?? text.split('\n')[0]!.slice(0, 200);
+    return { what: `GPU ${deviceId} failed (${what.trim()})`, remedy: 'See whether nvidia-smi lists it.' };
+  }
+  if (result.join() === '1,2,0,1') return undefined;
+  return { what: `GPU ${deviceId} computes wrong results`, remedy: 'Restart the machine or use another GPU.' };
 }
 
-export function cpuLabel(): string {
-  const all = cpus();
-  const model = all[0]?.model
-    .replaceAll(/\((R|TM)\)|CPU|@.*$/gi, '')
-    .replaceAll(/\s+/g, ' ')
-    .trim();
-  return `CPU (${model ? `${model}, ` : ''}${all.length} ${all.length === 1 ? 'thread' : 'threads'})`;
+/** Undefined where it cannot be told for certain which GPU has the number. */
+async function gpuName(deviceId: number): Promise<string | undefined> {
+  const query = ['--query-gpu=name', '--format=csv,noheader'];
+  const names = await promisify(execFile)('nvidia-smi', query, { timeout: 10_000 }).then(
+    ({ stdout }) => stdout.trim().split('\n'),
+    () => [],
+  );
+  // CUDA numbers the fastest first, nvidia-smi by slot.
+  if (new Set(names).size === 1) return names[0];
+  return process.env.CUDA_DEVICE_ORDER === 'PCI_BUS_ID' && !process.env.CUDA_VISIBLE_DEVICES
+    ? names[deviceId]
+    : undefined;
 }

@@ -1,72 +1,68 @@
-import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { missingCudaLibraries, providerFolder, tryProvider } from '@runner/engine/cuda';
+import { cudaObstacle, nativeFolder } from '@runner/engine/cudaLibraries';
 import { chooseDevice } from '@runner/engine/device';
-import { libraryFinder, neededLibraries } from '@runner/engine/sharedLibraries';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { failure, temporaryFolders } from '../hub/support';
 
-const core = join(providerFolder(), 'libonnxruntime.so.1');
+const folder = temporaryFolders();
+const CUDA = 'libonnxruntime_providers_cuda.so';
+const SHARED = 'libonnxruntime_providers_shared.so';
 
-describe.runIf(process.platform === 'linux')('the libraries a binary needs', () => {
-  let dir: string;
-  beforeEach(() => {
-    dir = mkdtempSync(join(tmpdir(), 'tuneyard-libs-'));
-  });
-  afterEach(() => rmSync(dir, { recursive: true }));
-
-  it('are read from the binary itself, so that CUDA 12 and 13 are both told right', () => {
-    const { names } = neededLibraries(core);
-    expect(names).toEqual(expect.arrayContaining(['libc.so.6', 'libm.so.6']));
-    expect(names.every((name) => /^[\w+.-]+\.so(\.\d+)*$/.test(name))).toBe(true);
+describe('the device of a run', () => {
+  it('is the CPU without a look at any GPU where the recipe says so', async () => {
+    expect(await chooseDevice('cpu')).toEqual({
+      provider: 'cpu',
+      label: 'CPU',
+      reason: 'CPU: the recipe asks for it',
+    });
   });
 
-  it('are the ones the system’s own loader lists', () => {
-    const listed = execFileSync('ldd', [core], { encoding: 'utf8' });
-    const find = libraryFinder([]);
-    for (const name of neededLibraries(core).names.filter((name) => !name.startsWith('ld-linux'))) {
-      expect(listed).toContain(name);
-      expect(find(name), name).toSatisfy(existsSync);
+  it('is a GPU where one works, and otherwise the CPU with the reason; asking for a GPU then fails for that reason', async () => {
+    const device = await chooseDevice('auto');
+    if (device.provider === 'cuda') {
+      expect(device).toMatchObject({ deviceId: 0, label: expect.stringMatching(/^CUDA:0/) });
+      expect(await chooseDevice('cuda')).toEqual(device);
+      return;
+    }
+    const reason = /^CPU: (.+)$/.exec(device.reason)?.[1];
+    expect(reason).toBeTruthy();
+    for (const requested of ['cuda', 'cuda:0']) {
+      const error = await failure(chooseDevice(requested));
+      expect(error).toMatchObject({ code: 'device_unavailable', exitStatus: 2 });
+      expect(error.message).toContain(`"${requested}" cannot be used here: ${reason}. `);
     }
   });
 
-  it('are looked for in the given folders before the system’s', () => {
-    cpSync(core, join(dir, 'libc.so.6'));
-    expect(libraryFinder([dir])('libc.so.6')).toBe(join(dir, 'libc.so.6'));
-    expect(libraryFinder([dir])('libcublas.so.999')).toBeUndefined();
-  });
-
-  it('cannot be read from what is no library, which is said', () => {
-    mkdirSync(join(dir, 'x'));
-    writeFileSync(join(dir, 'x/lib.so'), 'no binary');
-    expect(() => neededLibraries(join(dir, 'x/lib.so'))).toThrow('this is not a 64-bit Linux library');
+  it('never is a GPU that the machine does not have', async () => {
+    const error = await failure(chooseDevice('cuda:999'));
+    expect(error).toMatchObject({ code: 'device_unavailable', data: { device: 'cuda:999' } });
   });
 });
 
-describe('the device', () => {
-  it('is the CPU where the recipe says so', async () => {
-    expect(await chooseDevice('cpu')).toMatchObject({ provider: 'cpu', reason: expect.stringContaining('asked for') });
+describe.skipIf(process.platform !== 'linux')('what is missing for CUDA', () => {
+  it('is the provider, where it does not lie beside ONNX Runtime', async () => {
+    const dir = await folder();
+    expect(await cudaObstacle(dir)).toMatchObject({ what: `${CUDA} not found` });
+    writeFileSync(join(dir, CUDA), '');
+    expect(await cudaObstacle(dir)).toMatchObject({ what: `${SHARED} not found` });
   });
 
-  it('is one that works, with the reason, whatever machine this is', async () => {
-    const device = await chooseDevice('auto');
-    const missing = missingCudaLibraries();
-    if (missing.length > 0) expect(device.provider).toBe('cpu');
-    if (device.provider === 'cpu' && missing[0]) expect(device.reason).toContain(`${missing[0]} not found`);
-    if (device.provider === 'cuda') expect(await tryProvider({ name: 'cuda', deviceId: 0 })).toBeUndefined();
+  it('is named by the library that the provider needs, as the system’s loader tells', async () => {
+    const dir = await folder();
+    // Any library will do that needs another one which is not where it looks.
+    copyFileSync(join(nativeFolder()!, 'onnxruntime_binding.node'), join(dir, CUDA));
+    writeFileSync(join(dir, SHARED), '');
+    expect(await cudaObstacle(dir)).toEqual({
+      what: 'libonnxruntime.so.1 not found',
+      remedy: 'Install it, or put its folder on LD_LIBRARY_PATH.',
+    });
   });
 
-  it('is refused before training where a GPU is asked for and there is none', async () => {
-    const { provider } = await chooseDevice('auto');
-    const asked = chooseDevice('cuda:63');
-    // No machine has 64 of them.
-    await expect(asked).rejects.toMatchObject({ code: 'device_unavailable', exitStatus: 2 });
-    if (provider === 'cpu')
-      await expect(chooseDevice('cuda')).rejects.toThrow(/"cuda", which does not work here: .+ not found/);
-  });
-
-  it('is tried with a model that ONNX Runtime computes rightly, so that a failure is the device’s', async () => {
-    expect(await tryProvider('cpu')).toBeUndefined();
+  it('is a whole provider, where a download broke off', async () => {
+    const dir = await folder();
+    writeFileSync(join(dir, CUDA), 'half');
+    writeFileSync(join(dir, SHARED), '');
+    expect((await cudaObstacle(dir))?.what).toBe(`${CUDA} cannot be loaded (file too short)`);
   });
 });
