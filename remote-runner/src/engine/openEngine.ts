@@ -1,11 +1,14 @@
 import { ops } from '../ops/index';
+import { chooseDevice } from './device';
 import type { Engine } from './engine';
 import { NodeEngine } from './node';
 
 /**
  * The engine for a recipe's or a command's `device`.
+ * @param device `auto`, `cpu`, `cuda` or `cuda:N`
  * @throws TuneyardError `device_unavailable` where a device was asked for that is not there
  */
-export async function openEngine(_device: string): Promise<Engine> {
-  return new NodeEngine(ops);
+export async function openEngine(device: string): Promise<Engine> {
+  const { provider, deviceId = 0, label } = await chooseDevice(device);
+  return new NodeEngine(ops, { device: provider === 'cuda' ? { provider, deviceId } : { provider }, label });
 }

@@ -37,6 +37,9 @@ export interface GenerateRequest {
   device: string;
   /** Text as it comes, prompt by prompt. */
   onText?(promptIndex: number, text: string): void;
+  /** Stages before the first text ("Loading the weights"). */
+  onStage?(stage: string): void;
+  onWarning?(message: string): void;
   signal?: AbortSignal;
 }
 
