@@ -28,7 +28,13 @@ async function open(name: Parameters<typeof modelDirOf>[0]) {
   const gradients = new Arena(layoutArena(opened.model.parameters));
   const engine = new NodeEngine(ops);
   // Dropout is switched off by reading the model as if its shares were zero: the references are made in eval mode.
-  return { ...opened, parameters, gradients, engine, step: new TrainStep({ engine, newBuilder, model: opened.model, parameters, gradients }) };
+  return {
+    ...opened,
+    parameters,
+    gradients,
+    engine,
+    step: new TrainStep({ engine, newBuilder, model: opened.model, parameters, gradients }),
+  };
 }
 
 describe.each([...REFERENCE_MODELS, ...REFERENCE_VARIANTS])('%s', (name) => {
@@ -42,11 +48,16 @@ describe.each([...REFERENCE_MODELS, ...REFERENCE_VARIANTS])('%s', (name) => {
       expect((await step.evaluate(packed)) / batch.supervised).toBeCloseTo(batch.loss, 4);
 
       const rows = packed.batchSize * length;
-      const body = await engine.compile(buildEvaluation(newBuilder('body'), model, { batch: packed.batchSize, length }));
+      const body = await engine.compile(
+        buildEvaluation(newBuilder('body'), model, { batch: packed.batchSize, length }),
+      );
       const hidden = view(new Float32Array(rows * model.hiddenSize), [rows, model.hiddenSize]);
       const inputs: Record<string, TensorView> = {
         [BODY.ids]: view(packed.inputIds, [packed.batchSize, length]),
-        [BODY.positions]: view(BigInt64Array.from({ length: rows }, (_, i) => BigInt(i % length)), [packed.batchSize, length]),
+        [BODY.positions]: view(
+          BigInt64Array.from({ length: rows }, (_, i) => BigInt(i % length)),
+          [packed.batchSize, length],
+        ),
       };
       for (const tensor of parameters.layout.tensors) inputs[tensor.name] = parameters.view(tensor.name);
       await body.run(inputs, { [BODY.hidden]: hidden });
@@ -73,18 +84,28 @@ describe.each(REFERENCE_MODELS.filter((name) => name !== 'gpt2-drop'))('%s', (na
   it('gives every gradient of transformers, alone and added up, or it would learn something else', async () => {
     const reference = await readCase(name);
     const { step, gradients } = await open(name);
-    const [first, second] = reference.batches.slice(0, 2).map((batch) => collate(samplesOf(batch), { length: batch.input_ids[0]!.length, padTokenId: 0 }));
+    const [first, second] = reference.batches
+      .slice(0, 2)
+      .map((batch) => collate(samplesOf(batch), { length: batch.input_ids[0]!.length, padTokenId: 0 }));
     const counts = reference.batches.map(({ supervised }) => supervised);
     const expected = async (n: number, parameter: string) => reference.tensors.read(`${n}.grad.${parameter}`);
 
     await step.accumulate(first!, { weight: 1 / counts[0]!, first: true, seed: 1n });
     for (const { name: parameter } of gradients.layout.tensors) {
-      expect([parameter, deviation(gradients.slice(parameter), await expected(0, parameter))]).toSatisfy(([, d]) => d < TOLERANCE);
+      expect([parameter, deviation(gradients.slice(parameter), await expected(0, parameter))]).toSatisfy(
+        ([, d]) => d < TOLERANCE,
+      );
     }
     await step.accumulate(second!, { weight: 1 / counts[1]!, first: false, seed: 1n });
     for (const { name: parameter } of gradients.layout.tensors) {
       const [a, b] = [await expected(0, parameter), await expected(1, parameter)];
-      expect([parameter, deviation(gradients.slice(parameter), a.map((x, i) => x + b[i]!))]).toSatisfy(([, d]) => d < TOLERANCE);
+      expect([
+        parameter,
+        deviation(
+          gradients.slice(parameter),
+          a.map((x, i) => x + b[i]!),
+        ),
+      ]).toSatisfy(([, d]) => d < TOLERANCE);
     }
     await step.release();
   });

@@ -30,9 +30,21 @@ async function train(name: (typeof TRAINING_RUNS)[number]) {
   const parameters = await loadParameters(opened);
   const gradients = new Arena(parameters.layout);
   const engine = new NodeEngine(ops);
-  const optimizer = await createOptimizer('adamw', { engine, newBuilder, layout: parameters.layout, parameters: parameters.data, gradients: gradients.data, recipe });
+  const optimizer = await createOptimizer('adamw', {
+    engine,
+    newBuilder,
+    layout: parameters.layout,
+    parameters: parameters.data,
+    gradients: gradients.data,
+    recipe,
+  });
   const gradientNorm = await createGradientNorm({ engine, newBuilder, gradients: gradients.data });
-  const trainSamples = samples.map((sample, i) => ({ inputIds: Int32Array.from(sample.input_ids), labels: Int32Array.from(sample.labels), line: i + 1, truncated: false }));
+  const trainSamples = samples.map((sample, i) => ({
+    inputIds: Int32Array.from(sample.input_ids),
+    labels: Int32Array.from(sample.labels),
+    line: i + 1,
+    truncated: false,
+  }));
   const perEpoch = reference.steps.filter(({ epoch }) => epoch <= 1).length;
   const plan = new TrainingPlan({
     recipe,
@@ -44,12 +56,30 @@ async function train(name: (typeof TRAINING_RUNS)[number]) {
   const step = new TrainStep({ engine, newBuilder, model: opened.model, parameters, gradients });
   const logs: Extract<RunEvent | RunEventBody, { type: 'log' }>[] = [];
   const state = {
-    step: 0, total_steps: 0, tokens_seen: 0, runtime: 0, window: emptyWindow(), best: null, evals_without_gain: 0,
-    first_loss: null, last_loss: null, last_eval_loss: null, fingerprint: '',
+    step: 0,
+    total_steps: 0,
+    tokens_seen: 0,
+    runtime: 0,
+    window: emptyWindow(),
+    best: null,
+    evals_without_gain: 0,
+    first_loss: null,
+    last_loss: null,
+    last_eval_loss: null,
+    fingerprint: '',
   };
   await runLoop({
-    recipe, plan, step, optimizer, gradientNorm, evalBatches: [], evalSamples: 0, state,
-    emit: (event) => { if (event.type === 'log') logs.push(event); },
+    recipe,
+    plan,
+    step,
+    optimizer,
+    gradientNorm,
+    evalBatches: [],
+    evalSamples: 0,
+    state,
+    emit: (event) => {
+      if (event.type === 'log') logs.push(event);
+    },
     save: () => Promise.resolve(),
     lastCheckpoint: () => undefined,
   });

@@ -5,6 +5,7 @@
  */
 import type { Builder } from '../graph/builder';
 import { GraphError, isFloat, type Node, type Value } from '../graph/ir';
+import { ops } from '../ops/index';
 import type { GradientContext } from '../ops/op';
 
 /** A gradient in rows: `rows[i]` adds to row `indices[i]` of the parameter. Indices repeat. */
@@ -33,7 +34,13 @@ export interface VjpOptions {
  * @returns gradients of each `wrt`, of its shape
  * @throws GraphError where an op on the way has no rule; the message names the op and its place
  */
-export function vjp(builder: Builder, outputs: readonly Value[], cotangents: readonly Value[], wrt: readonly Value[], options: VjpOptions = {}): VjpResult {
+export function vjp(
+  builder: Builder,
+  outputs: readonly Value[],
+  cotangents: readonly Value[],
+  wrt: readonly Value[],
+  options: VjpOptions = {},
+): VjpResult {
   const wanted = dependents(builder, wrt);
   const contributions = new Map<Value, Value[]>();
   const sparse = new Map<Value, RowSparseGradient[]>();
@@ -97,7 +104,7 @@ function differentiate(
   rowSparse: ReadonlySet<Value> | undefined,
   sparse: Map<Value, RowSparseGradient[]>,
 ): readonly (Value | null)[] {
-  const def = builder.ops.get(node.op);
+  const def = ops.get(node.op);
   const where = `${node.op} at ${node.place || 'the top'}`;
   if (!def) throw new GraphError(`there is no op ${node.op}`);
   const { gradient } = def;

@@ -24,7 +24,11 @@ export interface SplitGraph {
  * @param forwardCount how many nodes are forward
  * @param forwardOutputs results of the forward half; all other outputs of `graph` belong to backward
  */
-export function splitForwardBackward(graph: Graph, forwardCount: number, forwardOutputs: ReadonlySet<string>): SplitGraph {
+export function splitForwardBackward(
+  graph: Graph,
+  forwardCount: number,
+  forwardOutputs: ReadonlySet<string>,
+): SplitGraph {
   const forwardNodes = new Set<Node>(graph.nodes.slice(0, forwardCount));
   const forward = new Copier(`${graph.name}-forward`);
   const backward = new Copier(`${graph.name}-backward`);
@@ -51,9 +55,14 @@ export function splitForwardBackward(graph: Graph, forwardCount: number, forward
     saved.set(input, { buffer, input, shape: value.shape });
     return backward.graph.inputs.find((known) => known.name === input) ?? backward.graph.addInput(input, value);
   };
-  const needed = neededFor(graph, [...graph.outputs].filter(([name]) => !forwardOutputs.has(name)).map(([, value]) => value), forwardNodes);
+  const needed = neededFor(
+    graph,
+    [...graph.outputs].filter(([name]) => !forwardOutputs.has(name)).map(([, value]) => value),
+    forwardNodes,
+  );
   for (const node of graph.nodes.slice(forwardCount)) if (needed.has(node)) backward.copy(node);
-  for (const [name, value] of graph.outputs) if (!forwardOutputs.has(name)) backward.graph.setOutput(name, backward.map(value));
+  for (const [name, value] of graph.outputs)
+    if (!forwardOutputs.has(name)) backward.graph.setOutput(name, backward.map(value));
   return { forward: forward.graph, backward: backward.graph, saved: [...saved.values()] };
 }
 

@@ -4,10 +4,10 @@
  */
 import { TuneyardError } from '@protocol/errors';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-import type { OpRegistry } from '../graph/builder';
 import { formatShape, type Graph, sameShape, type Value } from '../graph/ir';
 import { serializeModel } from '../graph/onnx';
 import { optimize } from '../graph/passes/index';
+import type { OpRegistry } from '../ops/op';
 import type { Engine, Executable, TensorView, TensorViews } from './engine';
 import { isWithoutResults, WITHOUT_RESULTS, withoutResults } from './withoutResults';
 
@@ -89,7 +89,10 @@ class NodeExecutable implements Executable {
     const known = this.tensors.get(view);
     if (known) return known;
     if (!sameShape(view.shape, value.shape)) {
-      throw new TuneyardError('internal', `graph ${this.graph.name} wants ${name} as ${formatShape(value.shape)}, got ${formatShape(view.shape)}`);
+      throw new TuneyardError(
+        'internal',
+        `graph ${this.graph.name} wants ${name} as ${formatShape(value.shape)}, got ${formatShape(view.shape)}`,
+      );
     }
     const made = new Tensor(value.dtype as 'float32', view.data as Float32Array, [...view.shape]);
     this.tensors.set(view, made);
@@ -100,7 +103,11 @@ class NodeExecutable implements Executable {
 function engineError(cause: unknown, doing: string): TuneyardError {
   const message = cause instanceof Error ? cause.message : String(cause);
   if (/allocat|out of memory|bad_alloc/i.test(message)) {
-    return new TuneyardError('out_of_memory', `not enough memory while ${doing}: lower per_device_train_batch_size or max_length (${message})`, { cause });
+    return new TuneyardError(
+      'out_of_memory',
+      `not enough memory while ${doing}: lower per_device_train_batch_size or max_length (${message})`,
+      { cause },
+    );
   }
   return new TuneyardError('engine_failed', `ONNX Runtime failed while ${doing}: ${message}`, { cause });
 }

@@ -2,11 +2,24 @@
  * Writes graphs: `builder.matMul(a, b)` infers the shape, appends the node and returns its value.
  * Gradient rules write through the same builder, so that a gradient is ordinary graph.
  */
-import type { OpDef } from '../ops/op';
-import { type Attributes, type ConstantData, type DType, Graph, GraphError, type Node, type Shape, sameShape, type Value } from './ir';
+import {
+  type Attributes,
+  type ConstantData,
+  type DType,
+  Graph,
+  GraphError,
+  type Node,
+  type Shape,
+  sameShape,
+  type TensorType,
+  type Value,
+} from './ir';
 import { broadcastAxes, broadcastShapes, normalizeAxis } from './shape';
 
-export type OpRegistry = ReadonlyMap<string, OpDef>;
+/** What a builder must know of an op: the types of its outputs. `ops/op.ts` has the whole of an op. */
+export interface ShapeRule {
+  infer(inputs: readonly (TensorType | null)[], attributes: Attributes): readonly TensorType[];
+}
 
 export class Builder {
   readonly graph: Graph;
@@ -14,7 +27,7 @@ export class Builder {
   private readonly scalars = new Map<string, Value>();
 
   constructor(
-    readonly ops: OpRegistry,
+    private readonly rules: ReadonlyMap<string, ShapeRule>,
     graph: Graph | string,
   ) {
     this.graph = typeof graph === 'string' ? new Graph(graph) : graph;
@@ -60,9 +73,9 @@ export class Builder {
 
   /** Appends a node of a registered op and returns it. */
   node(op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}): Node {
-    const def = this.ops.get(op);
+    const def = this.rules.get(op);
     if (!def) throw new GraphError(`there is no op ${op}`);
-    let types: ReturnType<OpDef['infer']>;
+    let types: readonly TensorType[];
     try {
       types = def.infer(inputs, attributes);
     } catch (error) {
@@ -116,7 +129,11 @@ export class Builder {
   matMul = (a: Value, b: Value): Value => this.apply('MatMul', [a, b]);
   /** alpha · op(a) · op(b), with op the transpose of the last two dimensions where asked. */
   fusedMatMul = (a: Value, b: Value, options: { transA?: boolean; transB?: boolean; alpha?: number } = {}): Value =>
-    this.apply('FusedMatMul', [a, b], { transA: options.transA ? 1 : 0, transB: options.transB ? 1 : 0, alpha: options.alpha ?? 1 });
+    this.apply('FusedMatMul', [a, b], {
+      transA: options.transA ? 1 : 0,
+      transB: options.transB ? 1 : 0,
+      alpha: options.alpha ?? 1,
+    });
   /** op(a) · op(b) + c over matrices; c broadcasts. */
   gemm = (a: Value, b: Value, c: Value | null = null, options: { transA?: boolean; transB?: boolean } = {}): Value =>
     this.apply('Gemm', c ? [a, b, c] : [a, b], { transA: options.transA ? 1 : 0, transB: options.transB ? 1 : 0 });
@@ -128,19 +145,24 @@ export class Builder {
   expand = (x: Value, shape: Shape): Value => (sameShape(x.shape, shape) ? x : this.apply('Expand', [x], { shape }));
   concat = (values: readonly Value[], axis: number): Value =>
     values.length === 1 ? values[0]! : this.apply('Concat', values, { axis });
-  split = (x: Value, sizes: readonly number[], axis: number): readonly Value[] => this.node('Split', [x], { sizes, axis }).outputs;
+  split = (x: Value, sizes: readonly number[], axis: number): readonly Value[] =>
+    this.node('Split', [x], { sizes, axis }).outputs;
   /** Elements from `start` to before `end` of each given axis (step 1). */
   slice = (x: Value, axes: readonly number[], starts: readonly number[], ends: readonly number[]): Value =>
     this.apply('Slice', [x], { axes, starts, ends });
   gather = (x: Value, indices: Value, axis = 0): Value => this.apply('Gather', [x, indices], { axis });
-  gatherElements = (x: Value, indices: Value, axis: number): Value => this.apply('GatherElements', [x, indices], { axis });
+  gatherElements = (x: Value, indices: Value, axis: number): Value =>
+    this.apply('GatherElements', [x, indices], { axis });
   /** `x` with `updates` added at `indices` along `axis`; repeated indices add up. */
   scatterAdd = (x: Value, indices: Value, updates: Value, axis: number): Value =>
     this.apply('ScatterElements', [x, indices, updates], { axis, reduction: 'add' });
 
-  reduceSum = (x: Value, axes: readonly number[], keepDims = false): Value => this.reduce('ReduceSum', x, axes, keepDims);
-  reduceMean = (x: Value, axes: readonly number[], keepDims = false): Value => this.reduce('ReduceMean', x, axes, keepDims);
-  reduceMax = (x: Value, axes: readonly number[], keepDims = false): Value => this.reduce('ReduceMax', x, axes, keepDims);
+  reduceSum = (x: Value, axes: readonly number[], keepDims = false): Value =>
+    this.reduce('ReduceSum', x, axes, keepDims);
+  reduceMean = (x: Value, axes: readonly number[], keepDims = false): Value =>
+    this.reduce('ReduceMean', x, axes, keepDims);
+  reduceMax = (x: Value, axes: readonly number[], keepDims = false): Value =>
+    this.reduce('ReduceMax', x, axes, keepDims);
   softmax = (x: Value, axis = -1): Value => this.apply('Softmax', [x], { axis });
   logSoftmax = (x: Value, axis = -1): Value => this.apply('LogSoftmax', [x], { axis });
   layerNorm = (x: Value, scale: Value, bias: Value, epsilon: number): Value =>
@@ -164,7 +186,10 @@ export class Builder {
   }
 
   private reduce(op: string, x: Value, axes: readonly number[], keepDims: boolean): Value {
-    return this.apply(op, [x], { axes: axes.map((axis) => normalizeAxis(axis, x.shape.length)), keepdims: keepDims ? 1 : 0 });
+    return this.apply(op, [x], {
+      axes: axes.map((axis) => normalizeAxis(axis, x.shape.length)),
+      keepdims: keepDims ? 1 : 0,
+    });
   }
 
   private binary(op: string, a: Value | number, b: Value | number): Value {
@@ -205,4 +230,3 @@ export function filled(dtype: DType, length: number, value: number): ConstantDat
       throw new GraphError(`a ${dtype} constant is made as float32 and cast`);
   }
 }
-

@@ -87,7 +87,10 @@ export class Graph {
 
   addConstant(data: ConstantData, type: TensorType, name = 'const'): Value {
     const size = elementCount(type.shape);
-    if (data.length !== size) throw new GraphError(`constant ${name} has ${data.length} elements, its shape ${formatShape(type.shape)} wants ${size}`);
+    if (data.length !== size)
+      throw new GraphError(
+        `constant ${name} has ${data.length} elements, its shape ${formatShape(type.shape)} wants ${size}`,
+      );
     const value = this.value(name, type, { kind: 'constant', data }, false);
     this.constants.push(value);
     return value;
@@ -100,7 +103,13 @@ export class Graph {
     return value;
   }
 
-  addNode(op: string, inputs: readonly (Value | null)[], attributes: Attributes, types: readonly TensorType[], place: string): Node {
+  addNode(
+    op: string,
+    inputs: readonly (Value | null)[],
+    attributes: Attributes,
+    types: readonly TensorType[],
+    place: string,
+  ): Node {
     const outputs: Value[] = [];
     const node: Node = { id: this.nextId++, op, inputs, attributes, outputs, place };
     types.forEach((type, index) => {

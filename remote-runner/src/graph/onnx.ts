@@ -1,25 +1,37 @@
 /** Writes a graph as an ONNX model (opset 18 and com.microsoft 1, IR version 9) that stock ONNX Runtime runs. */
 import { basename } from 'node:path';
-import { onnx } from 'onnx-proto';
-import type { OnnxEmitter } from '../ops/op';
-import { filled, type OpRegistry } from './builder';
-import { type Attribute, type ConstantData, type DType, type Graph, GraphError, type Node, type TensorType, type Value } from './ir';
+// A CommonJS package: Node sees no named exports in it.
+import onnxProto, { type onnx } from 'onnx-proto';
+import type { OnnxEmitter, OpRegistry } from '../ops/op';
+import { filled } from './builder';
+import {
+  type Attribute,
+  type ConstantData,
+  type DType,
+  type Graph,
+  GraphError,
+  type Node,
+  type TensorType,
+  type Value,
+} from './ir';
+
+const { AttributeProto, ModelProto, TensorProto } = onnxProto.onnx;
 
 const OPSET = 18;
 const CONTRIB_OPSET = 1;
 const IR_VERSION = 9;
 
 const DATA_TYPE: Readonly<Record<DType, number>> = {
-  float32: onnx.TensorProto.DataType.FLOAT,
-  float64: onnx.TensorProto.DataType.DOUBLE,
-  float16: onnx.TensorProto.DataType.FLOAT16,
-  bfloat16: onnx.TensorProto.DataType.BFLOAT16,
-  int64: onnx.TensorProto.DataType.INT64,
-  uint64: onnx.TensorProto.DataType.UINT64,
-  int32: onnx.TensorProto.DataType.INT32,
-  uint32: onnx.TensorProto.DataType.UINT32,
-  uint8: onnx.TensorProto.DataType.UINT8,
-  bool: onnx.TensorProto.DataType.BOOL,
+  float32: TensorProto.DataType.FLOAT,
+  float64: TensorProto.DataType.DOUBLE,
+  float16: TensorProto.DataType.FLOAT16,
+  bfloat16: TensorProto.DataType.BFLOAT16,
+  int64: TensorProto.DataType.INT64,
+  uint64: TensorProto.DataType.UINT64,
+  int32: TensorProto.DataType.INT32,
+  uint32: TensorProto.DataType.UINT32,
+  uint8: TensorProto.DataType.UINT8,
+  bool: TensorProto.DataType.BOOL,
 };
 
 /** Attributes that hold a {@link DType} by name and are a number in ONNX. */
@@ -58,7 +70,7 @@ class ModelWriter {
     for (const [name, value] of aliases) {
       this.nodes.push({ opType: 'Identity', input: [this.name(value)], output: [name], name: `identity_${name}` });
     }
-    const model = onnx.ModelProto.create({
+    const model = ModelProto.create({
       irVersion: IR_VERSION,
       producerName: 'tuneyard',
       opsetImport: [
@@ -73,7 +85,7 @@ class ModelWriter {
         output: [...this.graph.outputs].map(([name, value]) => valueInfo(name, value)),
       },
     });
-    return onnx.ModelProto.encode(model).finish();
+    return ModelProto.encode(model).finish();
   }
 
   private name(value: Value): string {
@@ -95,7 +107,7 @@ class ModelWriter {
         name: value.name,
         dataType: DATA_TYPE[value.dtype],
         dims: [...value.shape],
-        dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+        dataLocation: TensorProto.DataLocation.EXTERNAL,
         externalData: [
           { key: 'location', value: basename(file) },
           { key: 'offset', value: String(offset) },
@@ -114,7 +126,13 @@ class ModelWriter {
       return;
     }
     const outputs = node.outputs.map((_, i) => emit.output(i));
-    emit.node(def.name, node.inputs.map((_, i) => emit.optional(i)), outputs, node.attributes, def.domain ?? '');
+    emit.node(
+      def.name,
+      node.inputs.map((_, i) => emit.optional(i)),
+      outputs,
+      node.attributes,
+      def.domain ?? '',
+    );
   }
 
   private emitter(node: Node): OnnxEmitter {
@@ -132,7 +150,8 @@ class ModelWriter {
       },
       output: (index) => this.name(node.outputs[index]!),
       temporary: () => `t_${this.temporaries++}`,
-      ints: (values) => this.sharedConstant(`ints:${values.join(',')}`, 'int64', [values.length], BigInt64Array.from(values, BigInt)),
+      ints: (values) =>
+        this.sharedConstant(`ints:${values.join(',')}`, 'int64', [values.length], BigInt64Array.from(values, BigInt)),
       uint64: (value) => this.sharedConstant(`uint64:${value}`, 'uint64', [], BigUint64Array.of(value)),
       scalar: (value, dtype) => this.sharedConstant(`${dtype}:${value}`, dtype, [], filled(dtype, 1, value)),
       node: (op, inputs, outputs, attributes = {}, domain = '') => {
@@ -161,12 +180,14 @@ class ModelWriter {
 }
 
 function attribute(name: string, value: Attribute): onnx.IAttributeProto {
-  const { AttributeType } = onnx.AttributeProto;
+  const { AttributeType } = AttributeProto;
   if (TYPE_ATTRIBUTES.has(name)) return { name, type: AttributeType.INT, i: DATA_TYPE[value as DType] };
   if (typeof value === 'string') return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
   if (typeof value === 'boolean') return { name, type: AttributeType.INT, i: value ? 1 : 0 };
   if (typeof value === 'number') {
-    return FLOAT_ATTRIBUTES.has(name) ? { name, type: AttributeType.FLOAT, f: value } : { name, type: AttributeType.INT, i: value };
+    return FLOAT_ATTRIBUTES.has(name)
+      ? { name, type: AttributeType.FLOAT, f: value }
+      : { name, type: AttributeType.INT, i: value };
   }
   return { name, type: AttributeType.INTS, ints: [...value] };
 }
@@ -177,7 +198,9 @@ const FLOAT_ATTRIBUTES = new Set(['alpha', 'beta', 'epsilon', 'gamma', 'scale', 
 function valueInfo(name: string, type: TensorType): onnx.IValueInfoProto {
   return {
     name,
-    type: { tensorType: { elemType: DATA_TYPE[type.dtype], shape: { dim: type.shape.map((size) => ({ dimValue: size })) } } },
+    type: {
+      tensorType: { elemType: DATA_TYPE[type.dtype], shape: { dim: type.shape.map((size) => ({ dimValue: size })) } },
+    },
   };
 }
 

@@ -10,7 +10,8 @@ export function broadcastShapes(...shapes: Shape[]): number[] {
       const at = rank - shape.length + i;
       const size = shape[i]!;
       if (size === 1) continue;
-      if (out[at] !== 1 && out[at] !== size) throw new GraphError(`shapes ${shapes.map(formatShape).join(' and ')} do not broadcast`);
+      if (out[at] !== 1 && out[at] !== size)
+        throw new GraphError(`shapes ${shapes.map(formatShape).join(' and ')} do not broadcast`);
       out[at] = size;
     }
   }
@@ -29,7 +30,8 @@ export function broadcastAxes(from: Shape, to: Shape): number[] {
 
 export function normalizeAxis(axis: number, rank: number): number {
   const at = axis < 0 ? axis + rank : axis;
-  if (!Number.isInteger(at) || at < 0 || at >= rank) throw new GraphError(`axis ${axis} is outside a tensor of rank ${rank}`);
+  if (!Number.isInteger(at) || at < 0 || at >= rank)
+    throw new GraphError(`axis ${axis} is outside a tensor of rank ${rank}`);
   return at;
 }
 

@@ -2,8 +2,9 @@
  * The causal language-model head and its loss, over a chunk of token positions at a time: logits of all tokens are
  * never in memory at once, and only positions that carry a label are computed at all.
  */
-import type { Builder } from '../graph/builder';
+
 import { grad } from '../autodiff/grad';
+import type { Builder } from '../graph/builder';
 
 export interface HeadShape {
   /** Positions in the chunk. */

@@ -65,7 +65,9 @@ function biasSpec(name: string, size: number): ParameterSpec {
 
 export function divisible(size: number, heads: number, what: string, file: string): number {
   if (size % heads !== 0) {
-    throw new TuneyardError('model_invalid', `${what} ${size} is not a multiple of the ${heads} attention heads.`, { place: { file } });
+    throw new TuneyardError('model_invalid', `${what} ${size} is not a multiple of the ${heads} attention heads.`, {
+      place: { file },
+    });
   }
   return size / heads;
 }
@@ -74,5 +76,7 @@ export function divisible(size: number, heads: number, what: string, file: strin
 export function refuse(config: ModelConfig, key: string, allowed: readonly unknown[], file: string): void {
   const value = config[key];
   if (value === undefined || value === null || allowed.includes(value)) return;
-  throw new TuneyardError('model_unsupported', `"${key}": ${JSON.stringify(value)} is not supported.`, { place: { file } });
+  throw new TuneyardError('model_unsupported', `"${key}": ${JSON.stringify(value)} is not supported.`, {
+    place: { file },
+  });
 }

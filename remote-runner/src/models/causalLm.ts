@@ -14,7 +14,10 @@ export interface ParameterSpec {
   /** Whether weight decay applies: not to biases and norm weights, as in transformers' Trainer. */
   readonly decay: boolean;
   /** Standard deviation of a fresh model's normal distribution; 0 and 1 stand for constants of norms and biases. */
-  readonly init: { readonly kind: 'normal'; readonly std: number } | { readonly kind: 'zeros' } | { readonly kind: 'ones' };
+  readonly init:
+    | { readonly kind: 'normal'; readonly std: number }
+    | { readonly kind: 'zeros' }
+    | { readonly kind: 'ones' };
 }
 
 export interface AttentionOptions {

@@ -61,7 +61,10 @@ export const gpt2: Architecture = {
       body(context) {
         const { g, param, ids, positions: at, attend, dropout } = context;
         const [batch, length] = ids.shape as [number, number];
-        const embedded = g.add(g.gather(param('transformer.wte.weight'), ids), g.gather(param('transformer.wpe.weight'), at));
+        const embedded = g.add(
+          g.gather(param('transformer.wte.weight'), ids),
+          g.gather(param('transformer.wpe.weight'), at),
+        );
         let x = dropout(g.reshape(embedded, [batch * length, hidden]), embedDropout);
         for (let layer = 0; layer < layers; layer++) {
           const name = `transformer.h.${layer}`;
@@ -72,7 +75,10 @@ export const gpt2: Architecture = {
               .map((part) => g.reshape(part, [batch, length, heads, headDim]));
             const scale = (scaled ? 1 / Math.sqrt(headDim) : 1) / (byLayer ? layer + 1 : 1);
             const mixed = attend(q!, k!, v!, { layer, scale });
-            return g.add(x, dropout(conv1d(context, g.reshape(mixed, [batch * length, hidden]), `${name}.attn.c_proj`), residDropout));
+            return g.add(
+              x,
+              dropout(conv1d(context, g.reshape(mixed, [batch * length, hidden]), `${name}.attn.c_proj`), residDropout),
+            );
           });
           x = g.scope(`h.${layer}/mlp`, () => {
             const h = act(g, conv1d(context, norm(context, x, `${name}.ln_2`, epsilon), `${name}.mlp.c_fc`));

@@ -36,7 +36,9 @@ export const gptNeo: Architecture = {
       const at = `transformer.h.${i}`;
       parameters.push(
         ...normSpecs(`${at}.ln_1`, hidden),
-        ...['q_proj', 'k_proj', 'v_proj'].flatMap((p) => linearSpecs(`${at}.attn.attention.${p}`, hidden, hidden, false, std)),
+        ...['q_proj', 'k_proj', 'v_proj'].flatMap((p) =>
+          linearSpecs(`${at}.attn.attention.${p}`, hidden, hidden, false, std),
+        ),
         ...linearSpecs(`${at}.attn.attention.out_proj`, hidden, hidden, true, std),
         ...normSpecs(`${at}.ln_2`, hidden),
         ...linearSpecs(`${at}.mlp.c_fc`, inner, hidden, true, std),
@@ -62,7 +64,10 @@ export const gptNeo: Architecture = {
       body(context) {
         const { g, param, ids, positions: at, attend, dropout } = context;
         const [batch, length] = ids.shape as [number, number];
-        const embedded = g.add(g.gather(param('transformer.wte.weight'), ids), g.gather(param('transformer.wpe.weight'), at));
+        const embedded = g.add(
+          g.gather(param('transformer.wte.weight'), ids),
+          g.gather(param('transformer.wpe.weight'), at),
+        );
         let x = dropout(g.reshape(embedded, [batch * length, hidden]), embedDropout);
         for (let layer = 0; layer < layers; layer++) {
           const name = `transformer.h.${layer}`;
@@ -72,12 +77,22 @@ export const gptNeo: Architecture = {
               g.reshape(linear(context, h, `${name}.attn.attention.${p}`, false), [batch, length, heads, headDim]),
             );
             const mixed = attend(q!, k!, v!, { layer, scale: 1, ...(kinds[layer] === 'local' ? { window } : {}) });
-            const out = linear(context, g.reshape(mixed, [batch * length, hidden]), `${name}.attn.attention.out_proj`, true);
+            const out = linear(
+              context,
+              g.reshape(mixed, [batch * length, hidden]),
+              `${name}.attn.attention.out_proj`,
+              true,
+            );
             return g.add(x, dropout(out, residDropout));
           });
           x = g.scope(`h.${layer}/mlp`, () => {
             const h = norm(context, x, `${name}.ln_2`, epsilon);
-            const out = linear(context, act(g, linear(context, h, `${name}.mlp.c_fc`, true)), `${name}.mlp.c_proj`, true);
+            const out = linear(
+              context,
+              act(g, linear(context, h, `${name}.mlp.c_fc`, true)),
+              `${name}.mlp.c_proj`,
+              true,
+            );
             return g.add(x, dropout(out, residDropout));
           });
         }
@@ -91,7 +106,8 @@ export const gptNeo: Architecture = {
 function layerKinds(config: ModelConfig, layers: number, file: string): LayerKind[] {
   const types = config.attention_types ?? [[['global', 'local'], layers / 2]];
   const kinds: LayerKind[] = [];
-  for (const [pattern, times] of types as [LayerKind[], number][]) for (let i = 0; i < times; i++) kinds.push(...pattern);
+  for (const [pattern, times] of types as [LayerKind[], number][])
+    for (let i = 0; i < times; i++) kinds.push(...pattern);
   const known = kinds.every((kind) => kind === 'global' || kind === 'local');
   if (kinds.length !== layers || !known) {
     throw new TuneyardError(

@@ -27,7 +27,11 @@ export async function openModel(dir: string): Promise<OpenModel> {
     const bare = name.startsWith(architecture.optionalPrefix) ? name.slice(architecture.optionalPrefix.length) : name;
     const found = [name, bare].find((candidate) => weights.has(candidate));
     if (!found) {
-      throw new TuneyardError('weights_invalid', `the weights lack the tensor ${name} that the configuration asks for.`, { place: { file: dir } });
+      throw new TuneyardError(
+        'weights_invalid',
+        `the weights lack the tensor ${name} that the configuration asks for.`,
+        { place: { file: dir } },
+      );
     }
     const info = weights.info(found);
     if (!sameShape(info.shape, shape)) {
@@ -41,7 +45,9 @@ export async function openModel(dir: string): Promise<OpenModel> {
   }
   const used = new Set(fileNames.values());
   // A tied head may be stored a second time; it is the embedding.
-  const unknown = weights.names().filter((name) => !used.has(name) && name !== 'lm_head.weight' && !architecture.ignored.test(name));
+  const unknown = weights
+    .names()
+    .filter((name) => !used.has(name) && name !== 'lm_head.weight' && !architecture.ignored.test(name));
   if (unknown.length > 0) {
     throw new TuneyardError(
       'model_unsupported',
@@ -55,6 +61,7 @@ export async function openModel(dir: string): Promise<OpenModel> {
 /** Reads every parameter as float32 into a fresh arena. */
 export async function loadParameters({ source, model, fileNames }: OpenModel, signal?: AbortSignal): Promise<Arena> {
   const arena = new Arena(layoutArena(model.parameters));
-  for (const { name } of arena.layout.tensors) await source.weights.readFloat32(fileNames.get(name)!, arena.slice(name), signal);
+  for (const { name } of arena.layout.tensors)
+    await source.weights.readFloat32(fileNames.get(name)!, arena.slice(name), signal);
   return arena;
 }

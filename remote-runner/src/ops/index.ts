@@ -1,5 +1,5 @@
 /** Every op. A new one is a file in this folder and a line here. */
-import { Builder, type OpRegistry } from '../graph/builder';
+import { Builder } from '../graph/builder';
 import { abs } from './abs';
 import { add } from './add';
 import { cast } from './cast';
@@ -26,7 +26,7 @@ import { logSoftmax } from './logSoftmax';
 import { matMul } from './matMul';
 import { mul } from './mul';
 import { neg } from './neg';
-import type { OpDef } from './op';
+import type { OpDef, OpRegistry } from './op';
 import { pad } from './pad';
 import { pow } from './pow';
 import { reciprocal } from './reciprocal';

@@ -2,7 +2,7 @@
  * What an op is. Every op is a file in this folder that exports one {@link OpDef}, and a line in `index.ts`.
  * Its examples are its test: they drive the shape check, the numeric gradient check and a run on ONNX Runtime.
  */
-import type { Builder } from '../graph/builder';
+import type { Builder, ShapeRule } from '../graph/builder';
 import type { Attribute, Attributes, ConstantData, Node, TensorType, Value } from '../graph/ir';
 
 /** Everything a gradient rule may use. Values made through `g` become nodes of the same graph. */
@@ -76,11 +76,10 @@ export interface OnnxEmitter {
   ): void;
 }
 
-export interface OpDef {
+export interface OpDef extends ShapeRule {
   readonly name: string;
   /** ONNX Runtime's contrib ops live in `com.microsoft`. */
   readonly domain?: '' | 'com.microsoft';
-  infer(inputs: readonly (TensorType | null)[], attributes: Attributes): readonly TensorType[];
   readonly gradient: Gradient;
   /**
    * For ops that read rows of input 0 (look-ups along axis 0): the gradient as rows, without scattering them into a
@@ -98,3 +97,5 @@ export interface OpDef {
 export const differentiable = (rule: GradientRule): Gradient => ({ kind: 'differentiable', rule });
 export const noGradient = (why: string): Gradient => ({ kind: 'none', why });
 export const unsupportedGradient = (why: string): Gradient => ({ kind: 'unsupported', why });
+
+export type OpRegistry = ReadonlyMap<string, OpDef>;

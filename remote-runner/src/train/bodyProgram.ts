@@ -2,10 +2,11 @@
  * The body of a model compiled for one batch shape: token ids to hidden states and, for training, the gradients of
  * the parameters from the gradient of the hidden states.
  */
-import type { Builder } from '../graph/builder';
-import type { Graph, Shape, Value } from '../graph/ir';
+
 import { vjp } from '../autodiff/grad';
 import { type SavedValue, splitForwardBackward } from '../autodiff/split';
+import type { Builder } from '../graph/builder';
+import type { Graph, Shape, Value } from '../graph/ir';
 import { causalAttention } from '../models/attention';
 import type { CausalLm } from '../models/causalLm';
 
@@ -79,7 +80,12 @@ export function buildTraining(
       g.output(BODY.grad(name), soFar ? g.add(gradient, soFar) : gradient);
     }
     (sparse.get(wrt[at]!) ?? []).forEach(({ indices, rows }, i) => {
-      const output = { parameter: name, indices: BODY.rowIndices(name, i), rows: BODY.rows(name, i), rowsShape: rows.shape };
+      const output = {
+        parameter: name,
+        indices: BODY.rowIndices(name, i),
+        rows: BODY.rows(name, i),
+        rowsShape: rows.shape,
+      };
       g.output(output.indices, indices);
       g.output(output.rows, rows);
       rowSparse.push(output);

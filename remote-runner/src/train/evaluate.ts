@@ -11,7 +11,11 @@ export interface Evaluation {
 }
 
 /** @param aborted asked before each batch: true gives up with null */
-export async function evaluateBatches(step: TrainStep, batches: readonly Batch[], aborted: () => boolean = () => false): Promise<Evaluation | null> {
+export async function evaluateBatches(
+  step: TrainStep,
+  batches: readonly Batch[],
+  aborted: () => boolean = () => false,
+): Promise<Evaluation | null> {
   const started = performance.now();
   let sum = 0;
   let tokens = 0;

@@ -12,8 +12,8 @@ import { learningRateAt } from '../optim/schedules';
 import { type Evaluation, evaluateBatches } from './evaluate';
 import { emptyWindow } from './metrics';
 import type { TrainingPlan } from './plan';
-import type { TrainStep } from './trainStep';
 import type { TrainerState } from './trainerState';
+import type { TrainStep } from './trainStep';
 
 export interface LoopContext {
   recipe: Recipe;
@@ -48,7 +48,12 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
   while (state.step < plan.totalSteps) {
     if (signal?.aborted) break;
     const started = performance.now();
-    const rate = learningRateAt(recipe.lr_scheduler_type, { step: state.step, totalSteps: plan.totalSteps, warmupSteps: warmup, peak: recipe.learning_rate });
+    const rate = learningRateAt(recipe.lr_scheduler_type, {
+      step: state.step,
+      totalSteps: plan.totalSteps,
+      warmupSteps: warmup,
+      peak: recipe.learning_rate,
+    });
     const { loss, norm, supervised, tokens } = await trainStep(context, rate);
     state.step++;
     state.tokens_seen += tokens;
@@ -68,7 +73,10 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
     if (state.step % recipe.logging_steps === 0 || last) log(context, rate, norm);
 
     let stop = false;
-    if (context.evalBatches.length > 0 && isDue(recipe.eval_strategy, recipe.eval_steps ?? recipe.logging_steps, state.step, epochEnd, last)) {
+    if (
+      context.evalBatches.length > 0 &&
+      isDue(recipe.eval_strategy, recipe.eval_steps ?? recipe.logging_steps, state.step, epochEnd, last)
+    ) {
       const evaluation = await evaluateBatches(context.step, context.evalBatches, () => signal?.aborted === true);
       if (evaluation) {
         stop = judge(context, evaluation);
@@ -76,7 +84,9 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
       }
     }
     const bestNow = state.best?.step === state.step && recipe.load_best_model_at_end;
-    const due = recipe.save_strategy !== 'no' && (bestNow || isDue(recipe.save_strategy, recipe.save_steps, state.step, epochEnd, last));
+    const due =
+      recipe.save_strategy !== 'no' &&
+      (bestNow || isDue(recipe.save_strategy, recipe.save_steps, state.step, epochEnd, last));
     if (due || (signal?.aborted && saved !== state.step)) {
       await context.save(state);
       saved = state.step;
@@ -90,7 +100,13 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
   return 'completed';
 }
 
-function isDue(strategy: 'no' | 'steps' | 'epoch', every: number, step: number, epochEnd: boolean, last: boolean): boolean {
+function isDue(
+  strategy: 'no' | 'steps' | 'epoch',
+  every: number,
+  step: number,
+  epochEnd: boolean,
+  last: boolean,
+): boolean {
   if (strategy === 'no') return false;
   return strategy === 'epoch' ? epochEnd : step % every === 0 || last;
 }
@@ -102,7 +118,11 @@ async function trainStep(context: LoopContext, rate: number) {
   const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
   let loss = 0;
   for (const [i, batch] of batches.entries()) {
-    loss += await step.accumulate(batch, { weight: 1 / supervised, first: i === 0, seed: dropoutSeed(recipe.seed, state.step, i) });
+    loss += await step.accumulate(batch, {
+      weight: 1 / supervised,
+      first: i === 0,
+      seed: dropoutSeed(recipe.seed, state.step, i),
+    });
     if (!Number.isFinite(loss)) throw notFinite(context, 'loss', loss, [batch]);
   }
   const norm = await context.gradientNorm();
@@ -167,7 +187,12 @@ function judge({ recipe, plan, state, emit, evalSamples }: LoopContext, evaluati
   return true;
 }
 
-function notFinite({ state, lastCheckpoint }: LoopContext, what: string, value: number, batches: readonly Batch[]): TuneyardError {
+function notFinite(
+  { state, lastCheckpoint }: LoopContext,
+  what: string,
+  value: number,
+  batches: readonly Batch[],
+): TuneyardError {
   const lines = batches.flatMap((batch) => batch.lines).sort((a, b) => a - b);
   const good = lastCheckpoint();
   return new TuneyardError(

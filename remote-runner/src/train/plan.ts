@@ -35,10 +35,16 @@ export class TrainingPlan {
 
   constructor(private readonly options: PlanOptions) {
     const { recipe, train, maxLength } = options;
-    this.stepsPerEpoch = stepsPerEpoch(train.length, recipe.per_device_train_batch_size, recipe.gradient_accumulation_steps);
+    this.stepsPerEpoch = stepsPerEpoch(
+      train.length,
+      recipe.per_device_train_batch_size,
+      recipe.gradient_accumulation_steps,
+    );
     this.totalSteps = recipe.max_steps > 0 ? recipe.max_steps : Math.ceil(this.stepsPerEpoch * recipe.num_train_epochs);
     // What is padded is batches, so the lengths are chosen for the longest sample of each batch.
-    const longest = this.epoch(0).flat().map((batch) => Math.max(...batch.map((i) => train[i]!.inputIds.length)));
+    const longest = this.epoch(0)
+      .flat()
+      .map((batch) => Math.max(...batch.map((i) => train[i]!.inputIds.length)));
     this.buckets = chooseLengths(longest, { maxLength });
   }
 
@@ -65,7 +71,10 @@ export class TrainingPlan {
   /** The largest batch shape of the first epoch, for estimates. */
   largestBatch(): { batch: number; length: number } {
     const { recipe, maxLength } = this.options;
-    return { batch: recipe.per_device_train_batch_size, length: recipe.pad_to === 'max_length' ? maxLength : Math.max(...this.buckets) };
+    return {
+      batch: recipe.per_device_train_batch_size,
+      length: recipe.pad_to === 'max_length' ? maxLength : Math.max(...this.buckets),
+    };
   }
 
   private epoch(epoch: number) {
@@ -88,7 +97,12 @@ export class TrainingPlan {
 }
 
 /** Evaluation batches: like lengths together, so that little is padded. */
-export function evaluationBatches(samples: readonly Sample[], recipe: PlanRecipe, maxLength: number, padTokenId: number): Batch[] {
+export function evaluationBatches(
+  samples: readonly Sample[],
+  recipe: PlanRecipe,
+  maxLength: number,
+  padTokenId: number,
+): Batch[] {
   const sorted = [...samples].sort((a, b) => a.inputIds.length - b.inputIds.length);
   const size = recipe.per_device_eval_batch_size;
   const groups: Sample[][] = [];
@@ -106,10 +120,26 @@ export function evaluationBatches(samples: readonly Sample[], recipe: PlanRecipe
 export function planFingerprint(recipe: Recipe, train: readonly Sample[]): string {
   const hash = createHash('sha256');
   const {
-    model, dataset: _dataset, device: _device, generation: _generation, logging_steps: _logging, eval_strategy: _eval, eval_steps: _evalSteps,
-    save_strategy: _save, save_steps: _saveSteps, save_total_limit: _limit, resume_from_checkpoint: _resume, load_best_model_at_end: _best,
-    early_stopping_patience: _patience, early_stopping_threshold: _threshold, metric_for_best_model: _metric, max_steps: _max, num_train_epochs: _epochs,
-    per_device_eval_batch_size: _evalBatch, $schema: _schema, ...rest
+    model,
+    dataset: _dataset,
+    device: _device,
+    generation: _generation,
+    logging_steps: _logging,
+    eval_strategy: _eval,
+    eval_steps: _evalSteps,
+    save_strategy: _save,
+    save_steps: _saveSteps,
+    save_total_limit: _limit,
+    resume_from_checkpoint: _resume,
+    load_best_model_at_end: _best,
+    early_stopping_patience: _patience,
+    early_stopping_threshold: _threshold,
+    metric_for_best_model: _metric,
+    max_steps: _max,
+    num_train_epochs: _epochs,
+    per_device_eval_batch_size: _evalBatch,
+    $schema: _schema,
+    ...rest
   } = recipe;
   hash.update(JSON.stringify(rest));
   hash.update(model);

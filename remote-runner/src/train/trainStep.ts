@@ -9,7 +9,7 @@ import type { Value } from '../graph/ir';
 import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD } from '../heads/causalLm';
 import type { CausalLm } from '../models/causalLm';
 import type { Arena } from './arena';
-import { BODY, type BatchShape, buildEvaluation, buildTraining, type RowSparseOutput } from './bodyProgram';
+import { type BatchShape, BODY, buildEvaluation, buildTraining, type RowSparseOutput } from './bodyProgram';
 import { addRows } from './rowSparse';
 import { layOut, Workspace } from './workspace';
 
@@ -71,7 +71,9 @@ export class TrainStep {
    */
   async accumulate(batch: Batch, { weight, first, seed }: AccumulateOptions): Promise<number> {
     const shape: BatchShape = { batch: batch.batchSize, length: batch.length };
-    const program = await this.program(`train ${shape.batch}x${shape.length} ${first}`, () => this.compileTraining(shape, !first));
+    const program = await this.program(`train ${shape.batch}x${shape.length} ${first}`, () =>
+      this.compileTraining(shape, !first),
+    );
     const { hidden, dHidden, positions } = this.viewsOf(shape);
     const { saved, read } = program.bind();
     const ids = view(batch.inputIds, [shape.batch, shape.length]);
@@ -83,7 +85,13 @@ export class TrainStep {
 
     const gradients = this.options.gradients;
     if (first) for (const name of program.untouched) gradients.slice(name).fill(0);
-    const loss = await this.headGradients(batch, hidden.data as Float32Array, dHidden.data as Float32Array, weight, first);
+    const loss = await this.headGradients(
+      batch,
+      hidden.data as Float32Array,
+      dHidden.data as Float32Array,
+      weight,
+      first,
+    );
 
     const outputs: Record<string, TensorView> = { ...program.rowViews };
     for (const { name } of gradients.layout.tensors) {
@@ -93,7 +101,12 @@ export class TrainStep {
     await program.backward.run({ ...inputs, ...read, [BODY.dHidden]: dHidden }, outputs);
     for (const { parameter, indices, rows } of program.rowSparse) {
       const width = program.rowViews[rows]!.shape.at(-1)!;
-      addRows(gradients.slice(parameter), program.rowViews[indices]!.data as BigInt64Array, program.rowViews[rows]!.data as Float32Array, width);
+      addRows(
+        gradients.slice(parameter),
+        program.rowViews[indices]!.data as BigInt64Array,
+        program.rowViews[rows]!.data as Float32Array,
+        width,
+      );
     }
     return loss;
   }
@@ -102,7 +115,9 @@ export class TrainStep {
   async evaluate(batch: Batch): Promise<number> {
     const shape: BatchShape = { batch: batch.batchSize, length: batch.length };
     const { forward } = await this.program(`eval ${shape.batch}x${shape.length}`, async () => ({
-      forward: await this.options.engine.compile(buildEvaluation(this.options.newBuilder('evaluation'), this.options.model, shape)),
+      forward: await this.options.engine.compile(
+        buildEvaluation(this.options.newBuilder('evaluation'), this.options.model, shape),
+      ),
     }));
     const { hidden, positions } = this.viewsOf(shape);
     const inputs: Record<string, TensorView> = {
@@ -125,14 +140,21 @@ export class TrainStep {
   }
 
   /** Fills `dHidden` and the head weight's gradient. @returns Σ weight · loss */
-  private async headGradients(batch: Batch, hidden: Float32Array, dHidden: Float32Array, weight: number, first: boolean): Promise<number> {
+  private async headGradients(
+    batch: Batch,
+    hidden: Float32Array,
+    dHidden: Float32Array,
+    weight: number,
+    first: boolean,
+  ): Promise<number> {
     const width = this.options.model.hiddenSize;
     let sum = 0;
     dHidden.fill(0);
     await this.eachChunk(batch, first ? 'first' : 'more', hidden, weight, async (head, from, count) => {
       sum += (head.loss.data as Float32Array)[0]!;
       const gradient = head.dHidden.data as Float32Array;
-      for (let i = 0; i < count; i++) dHidden.set(gradient.subarray(i * width, (i + 1) * width), batch.rows[from + i]! * width);
+      for (let i = 0; i < count; i++)
+        dHidden.set(gradient.subarray(i * width, (i + 1) * width), batch.rows[from + i]! * width);
     });
     return sum;
   }
@@ -213,9 +235,14 @@ export class TrainStep {
       if (bound?.generation === this.workspace.generation) return bound;
       bound = { generation: this.workspace.generation, saved: {}, read: {} };
       for (const [name, value] of buffers) {
-        bound.saved[name] = { dtype: value.dtype, shape: value.shape, data: this.workspace.slice(offsets.get(name)!, value) };
+        bound.saved[name] = {
+          dtype: value.dtype,
+          shape: value.shape,
+          data: this.workspace.slice(offsets.get(name)!, value),
+        };
       }
-      for (const { buffer, input, shape: as } of graphs.saved) bound.read[input] = { ...bound.saved[buffer]!, shape: as };
+      for (const { buffer, input, shape: as } of graphs.saved)
+        bound.read[input] = { ...bound.saved[buffer]!, shape: as };
       return bound;
     };
     const rowViews: Record<string, TensorView> = {};
@@ -246,7 +273,10 @@ export class TrainStep {
     return found;
   }
 
-  private async program<T extends EvaluationProgram | TrainingProgram | HeadProgram>(key: string, compile: () => Promise<T>): Promise<T> {
+  private async program<T extends EvaluationProgram | TrainingProgram | HeadProgram>(
+    key: string,
+    compile: () => Promise<T>,
+  ): Promise<T> {
     let found = this.programs.get(key) as Promise<T> | undefined;
     if (found) this.programs.delete(key);
     else {

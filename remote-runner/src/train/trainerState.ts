@@ -27,8 +27,12 @@ export type TrainerState = z.infer<typeof trainerStateSchema>;
 export function parseTrainerState(json: unknown, path: string): TrainerState {
   const result = trainerStateSchema.safeParse(json);
   if (result.success) return result.data;
-  throw new TuneyardError('checkpoint_invalid', 'trainer_state.json is not what this version writes; start the run anew or use the version that made it.', {
-    place: { file: path },
-    cause: result.error,
-  });
+  throw new TuneyardError(
+    'checkpoint_invalid',
+    'trainer_state.json is not what this version writes; start the run anew or use the version that made it.',
+    {
+      place: { file: path },
+      cause: result.error,
+    },
+  );
 }

@@ -1,5 +1,5 @@
 /** Evaluates nodes whose inputs are all constants, where the op knows how and the result stays small. */
-import type { OpRegistry } from '../builder';
+import type { OpRegistry } from '../../ops/op';
 import { type ConstantData, elementCount, type Graph } from '../ir';
 import { rewrite } from './rewrite';
 

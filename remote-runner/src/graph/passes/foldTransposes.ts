@@ -21,7 +21,8 @@ export function foldTransposes(graph: Graph): Graph {
     };
     const rest = node.inputs.slice(2).map((input) => input && map(input));
     const inputs = [map(a ?? node.inputs[0]!), map(b ?? node.inputs[1]!), ...rest];
-    return to.addNode(node.op === 'MatMul' ? 'FusedMatMul' : node.op, inputs, attributes, node.outputs, node.place).outputs;
+    return to.addNode(node.op === 'MatMul' ? 'FusedMatMul' : node.op, inputs, attributes, node.outputs, node.place)
+      .outputs;
   });
 }
 

@@ -21,7 +21,8 @@ export function fuseGemm(graph: Graph): Graph {
       if (read.get(product)!.length > 1 || !fitsGemm(addend, product, node.outputs[0]!)) continue;
       // Where both are Gemms, the later one takes the earlier one in.
       const other = addend.source;
-      if (other.kind === 'node' && other.node.op === 'Gemm' && position.get(other.node)! > position.get(source.node)!) continue;
+      if (other.kind === 'node' && other.node.op === 'Gemm' && position.get(other.node)! > position.get(source.node)!)
+        continue;
       fused.set(node, { gemm: source.node, addend });
       break;
     }
@@ -32,7 +33,13 @@ export function fuseGemm(graph: Graph): Graph {
     const found = fused.get(node);
     if (!found) return null;
     const { gemm, addend } = found;
-    return to.addNode('Gemm', [map(gemm.inputs[0]!), map(gemm.inputs[1]!), map(addend)], gemm.attributes, node.outputs, gemm.place).outputs;
+    return to.addNode(
+      'Gemm',
+      [map(gemm.inputs[0]!), map(gemm.inputs[1]!), map(addend)],
+      gemm.attributes,
+      node.outputs,
+      gemm.place,
+    ).outputs;
   });
 }
 

@@ -1,5 +1,6 @@
 /** The passes, in the order that lets each find what the one before made possible. */
-import { Builder, type OpRegistry } from '../builder';
+import type { OpRegistry } from '../../ops/op';
+import { Builder } from '../builder';
 import type { Graph } from '../ir';
 import { commonSubexpressions } from './commonSubexpressions';
 import { deadCode } from './deadCode';

@@ -12,7 +12,10 @@ export interface Rewriter {
  * Copies `graph` node by node. `visit` may return the values that replace a node's outputs (having written what it
  * likes to `rewriter.to`), `'drop'` for a node that nothing needs, or null to copy it.
  */
-export function rewrite(graph: Graph, visit: (node: Node, rewriter: Rewriter) => readonly Value[] | 'drop' | null): Graph {
+export function rewrite(
+  graph: Graph,
+  visit: (node: Node, rewriter: Rewriter) => readonly Value[] | 'drop' | null,
+): Graph {
   const to = new Graph(graph.name);
   const mapped = new Map<Value, Value>();
   const map = (value: Value): Value => {
@@ -46,7 +49,13 @@ export function rewrite(graph: Graph, visit: (node: Node, rewriter: Rewriter) =>
 }
 
 export function copyNode(node: Node, { to, map }: Rewriter): Node {
-  return to.addNode(node.op, node.inputs.map((input) => input && map(input)), node.attributes, node.outputs, node.place);
+  return to.addNode(
+    node.op,
+    node.inputs.map((input) => input && map(input)),
+    node.attributes,
+    node.outputs,
+    node.place,
+  );
 }
 
 /** Who reads each value; results of the graph count as a reader (`null`). */

@@ -1,0 +1,25 @@
+/** Fresh weights, as transformers initialises a model of this configuration before training. */
+import { Random } from '../data/random';
+import { Arena, layoutArena } from '../train/arena';
+import type { CausalLm } from './causalLm';
+
+/** The same seed gives the same weights. */
+export function initializeParameters(model: CausalLm, seed: number): Arena {
+  const arena = new Arena(layoutArena(model.parameters));
+  model.parameters.forEach(({ name, init }, at) => {
+    const into = arena.slice(name);
+    if (init.kind === 'normal') fillNormal(into, init.std, new Random(seed, at));
+    else into.fill(init.kind === 'ones' ? 1 : 0);
+  });
+  return arena;
+}
+
+/** Box & Muller 1958. */
+function fillNormal(into: Float32Array, std: number, random: Random): void {
+  for (let i = 0; i < into.length; i += 2) {
+    const radius = std * Math.sqrt(-2 * Math.log(1 - random.nextFloat()));
+    const angle = 2 * Math.PI * random.nextFloat();
+    into[i] = radius * Math.cos(angle);
+    if (i + 1 < into.length) into[i + 1] = radius * Math.sin(angle);
+  }
+}
