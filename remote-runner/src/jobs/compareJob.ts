@@ -2,7 +2,7 @@
 import type { CompareReport } from '@protocol/compare';
 import { openEngine } from '../engine/openEngine';
 import { compareTexts } from '../generate/compare';
-import { evaluateModel } from './evaluateModel';
+import { evaluateModel, readHeldOut } from './evaluateModel';
 import { locateModel, openForDecoding } from './openForDecoding';
 import type { CompareRequest } from './requests';
 
@@ -15,17 +15,22 @@ export async function compareJob(request: CompareRequest): Promise<CompareReport
   // A name that leads nowhere shows before the first model has been at work for minutes.
   const located = await Promise.all(models.map((named) => locateModel(named, baseDir, signal)));
   const engine = await openEngine(request.device);
-  return compareTexts({
+  let nothingHeldOut = false;
+  const report = await compareTexts({
     models: located.map((model, i) => ({
       label: models[i]!,
       ...(model.step !== undefined && { step: model.step }),
       open: async () => {
         const opened = await openForDecoding(model, { baseDir, engine, signal });
         if (!recipe) return opened;
-        const perplexity = async (signal: AbortSignal | undefined) => {
-          const { parameters } = opened;
-          return (await evaluateModel({ engine, prepared: opened, parameters, recipe, signal })).perplexity;
-        };
+        const { parameters } = opened;
+        const { batches } = await readHeldOut(recipe, opened, { signal });
+        if (batches.length === 0) {
+          nothingHeldOut = true;
+          return opened;
+        }
+        const perplexity = async (signal: AbortSignal | undefined) =>
+          (await evaluateModel({ engine, model: opened.model, parameters, batches, signal })).perplexity;
         return { ...opened, perplexity };
       },
     })),
@@ -34,4 +39,7 @@ export async function compareJob(request: CompareRequest): Promise<CompareReport
     signal,
     onProgress: ({ label, done, total }) => onProgress?.(label, done, total),
   });
+  if (nothingHeldOut)
+    report.warnings.push('The recipe holds no samples out for evaluation, so there is no perplexity.');
+  return report;
 }

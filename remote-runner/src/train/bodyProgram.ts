@@ -9,6 +9,7 @@ import type { Builder } from '../graph/builder';
 import type { Graph, Shape, Value } from '../graph/ir';
 import { causalAttention } from '../models/attention';
 import type { CausalLm } from '../models/causalLm';
+import { parameterInputs } from '../models/parameterInputs';
 
 export interface BatchShape {
   readonly batch: number;
@@ -97,8 +98,7 @@ export function buildTraining(
 function body(g: Builder, model: CausalLm, { batch, length }: BatchShape, training: { seed: () => Value } | null) {
   const ids = g.input(BODY.ids, 'int64', [batch, length]);
   const positions = g.input(BODY.positions, 'int64', [batch, length]);
-  const parameters = new Map<string, Value>();
-  const specs = new Map(model.parameters.map((spec) => [spec.name, spec]));
+  const { param, declared: parameters } = parameterInputs(g, model);
   let seed: Value | undefined;
   let sites = 0;
   const dropout = (x: Value, p: number): Value => {
@@ -112,14 +112,7 @@ function body(g: Builder, model: CausalLm, { batch, length }: BatchShape, traini
     positions,
     dropout,
     attend: causalAttention(g, { dropout: (x) => dropout(x, model.attentionDropout) }),
-    param(name) {
-      let found = parameters.get(name);
-      if (!found) {
-        found = g.input(name, 'float32', specs.get(name)!.shape);
-        parameters.set(name, found);
-      }
-      return found;
-    },
+    param,
   });
   return { hidden, parameters };
 }

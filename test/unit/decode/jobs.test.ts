@@ -5,6 +5,7 @@ import { loadTokenizer } from '@runner/data/tokenizer';
 import { hashWeights } from '@runner/hub/hash';
 import { openModelDir } from '@runner/hub/modelDir';
 import { compareJob } from '@runner/jobs/compareJob';
+import { evalJob } from '@runner/jobs/evalJob';
 import { exportJob } from '@runner/jobs/exportJob';
 import { generateJob } from '@runner/jobs/generateJob';
 import { locateModel, modelDirOf } from '@runner/jobs/openForDecoding';
@@ -168,7 +169,22 @@ describe('comparing', () => {
     for (const [i, path] of [base, checkpoint].entries()) {
       const expected = await plainPerplexity(path, held);
       expect(report.models[i]!.perplexity! / expected).toBeCloseTo(1, 4);
+      const alone = await evalJob({ recipe, baseDir: dir, model: path });
+      expect([alone.weights, alone.eval_samples]).toEqual([weights[i], held.length]);
+      expect(alone.eval_perplexity).toBe(report.models[i]!.perplexity);
     }
+  });
+
+  it('goes without perplexity, and says so, where the recipe holds nothing out', async () => {
+    const dir = await folder();
+    await modelFolder(join(dir, 'base'), 1);
+    await writeFile(join(dir, 'train.jsonl'), '{"text": "the old sword"}\n');
+    const recipe = recipeSchema.parse({ model: 'base', dataset: { path: 'train.jsonl', test_size: 0 } });
+    const loaded = { recipe, baseDir: dir };
+    const request = { models: ['base'], baseDir: dir, prompts: PROMPTS, generation, device: 'cpu', recipe: loaded };
+    const { models, warnings } = await compareJob(request);
+    expect([models[0]!.perplexity, warnings]).toEqual([undefined, [expect.stringContaining('no perplexity')]]);
+    expect((await failure(evalJob(loaded))).code).toBe('dataset_empty');
   });
 
   it('finds a name that leads nowhere before any model has been at work', async () => {
