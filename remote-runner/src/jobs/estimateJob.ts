@@ -1,0 +1,143 @@
+/** What a recipe will need of memory and disk, computed from its graphs; and, if asked, measured on one real step. */
+import { freemem } from 'node:os';
+import type { Recipe } from '@protocol/recipe';
+import type { Estimate } from '@protocol/runner';
+import { openEngine } from '../engine/openEngine';
+import type { Graph } from '../graph/ir';
+import { optimize } from '../graph/passes/index';
+import { peakWorkingBytes } from '../graph/peakMemory';
+import { buildHeadTraining, chunkSizes } from '../heads/causalLm';
+import { freeDiskBytes } from '../hub/diskSpace';
+import type { CausalLm } from '../models/causalLm';
+import { loadParameters } from '../models/loadModel';
+import { newBuilder, ops } from '../ops/index';
+import { createGradientNorm } from '../optim/gradientNorm';
+import { createOptimizer, optimizerStateSize } from '../optim/index';
+import { Arena, type ArenaLayout, layoutArena } from '../train/arena';
+import { type BatchShape, buildTraining } from '../train/bodyProgram';
+import { TrainingPlan } from '../train/plan';
+import { TrainStep } from '../train/trainStep';
+import { layOut } from '../train/workspace';
+import { prepareModel, prepareSamples } from './prepare';
+import type { EstimateRequest } from './requests';
+
+/** Node, ONNX Runtime's library and our own code, before any model: measured on Linux x64. */
+const PROCESS_BYTES = 190e6;
+
+/** @throws TuneyardError what opening model and data throws */
+export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
+  const { recipe, signal } = request;
+  const prepared = await prepareModel(recipe.model, { ...request, revision: recipe.revision });
+  const samples = await prepareSamples(recipe, prepared, request);
+  const { model, padTokenId } = prepared;
+  const plan = new TrainingPlan({ recipe, train: samples.train, maxLength: samples.maxLength, padTokenId });
+  const layout = layoutArena(model.parameters);
+  const shape = plan.largestBatch();
+  const supervised = mostSupervised(plan);
+  const memory = graphMemory(model, layout, shape, supervised, recipe);
+
+  const weights = 4 * layout.size;
+  const optimizer = 4 * optimizerStateSize(recipe.optim, layout, recipe);
+  const data = samples.train.reduce((sum, { inputIds, labels }) => sum + inputIds.byteLength + labels.byteLength, 0);
+  const processBytes = PROCESS_BYTES + data;
+  const parameters = model.parameters.reduce((sum, { shape: s }) => sum + s.reduce((a, b) => a * b, 1), 0);
+  const checkpoint = weights + optimizer;
+  const estimate: Estimate = {
+    model: recipe.model,
+    parameters,
+    trainable_parameters: parameters,
+    batch: shape.batch,
+    length: shape.length,
+    weights_bytes: weights,
+    gradients_bytes: weights,
+    optimizer_bytes: optimizer,
+    activations_bytes: memory.saved,
+    working_bytes: memory.working,
+    process_bytes: processBytes,
+    peak_bytes: 2 * weights + optimizer + memory.saved + memory.working + processBytes,
+    checkpoint_bytes: checkpoint,
+    disk_bytes: checkpoint * savedCheckpoints(recipe, plan) + weights,
+    free_memory_bytes: freemem(),
+    free_disk_bytes: await freeDiskBytes(request.runDir),
+    total_steps: plan.totalSteps,
+  };
+  if (!request.measure) return estimate;
+
+  const engine = await openEngine(recipe.device);
+  const arena = await loadParameters(prepared, signal);
+  const gradients = new Arena(layout);
+  const step = new TrainStep({ engine, newBuilder, model, parameters: arena, gradients });
+  const optimizerRun = await createOptimizer(recipe.optim, {
+    engine,
+    newBuilder,
+    layout,
+    parameters: arena.data,
+    gradients: gradients.data,
+    recipe,
+  });
+  const norm = await createGradientNorm({ engine, newBuilder, gradients: gradients.data });
+  try {
+    // The first step compiles; the second is what a step costs.
+    let seconds = 0;
+    for (let at = 0; at < 2; at++) {
+      const started = performance.now();
+      const batches = plan.batches(at % plan.stepsPerEpoch);
+      const total = batches.reduce((sum, batch) => sum + batch.rows.length, 0);
+      for (const [i, batch] of batches.entries())
+        await step.accumulate(batch, { weight: 1 / total, first: i === 0, seed: 0n });
+      await norm();
+      await optimizerRun.step({ learningRate: recipe.learning_rate, gradientScale: 1, step: at + 1 });
+      seconds = (performance.now() - started) / 1000;
+    }
+    return { ...estimate, measured: { peak_bytes: process.resourceUsage().maxRSS * 1024, step_seconds: seconds } };
+  } finally {
+    await step.release();
+    await optimizerRun.release();
+    await norm.release();
+  }
+}
+
+/** Bytes kept between forward and backward, and bytes that the allocators of the graphs' sessions hold. */
+function graphMemory(model: CausalLm, layout: ArenaLayout, shape: BatchShape, supervised: number, recipe: Recipe) {
+  const trainable = new Set(layout.tensors.map(({ name }) => name));
+  const modes = recipe.gradient_accumulation_steps > 1 ? [false, true] : [false];
+  let saved = 0;
+  let working = 0;
+  const held = (graph: Graph) => {
+    working += peakWorkingBytes(optimize(graph, ops));
+  };
+  for (const accumulate of modes) {
+    const graphs = buildTraining(newBuilder('body'), model, shape, trainable, accumulate);
+    const buffers = new Map(graphs.saved.map(({ buffer }) => [buffer, graphs.forward.outputs.get(buffer)!]));
+    saved = layOut(buffers).bytes;
+    held(graphs.forward);
+    held(graphs.backward);
+  }
+  const chunks = chunkSizes(supervised, model.vocabSize);
+  const kinds = new Set(chunks.map((rows, i) => `${rows} ${i > 0 || modes.length > 1}`));
+  for (const kind of kinds) {
+    const [rows, more] = kind.split(' ') as [string, string];
+    const g = newBuilder('head');
+    buildHeadTraining(g, { rows: Number(rows), hidden: model.hiddenSize, vocab: model.vocabSize }, more === 'true');
+    held(g.graph);
+  }
+  // Hidden states and their gradient live outside the graphs.
+  working += 2 * 4 * shape.batch * shape.length * model.hiddenSize;
+  return { saved, working };
+}
+
+function mostSupervised(plan: TrainingPlan): number {
+  let most = 1;
+  for (let step = 0; step < Math.min(plan.stepsPerEpoch, 200); step++) {
+    for (const batch of plan.batches(step)) most = Math.max(most, batch.rows.length);
+  }
+  return most;
+}
+
+function savedCheckpoints(recipe: Recipe, plan: TrainingPlan): number {
+  if (recipe.save_strategy === 'no') return 0;
+  const every = recipe.save_strategy === 'epoch' ? plan.stepsPerEpoch : recipe.save_steps;
+  const saves = Math.ceil(plan.totalSteps / every);
+  // One more while the next is being written.
+  return Math.min(saves, (recipe.save_total_limit ?? saves) + 1);
+}
