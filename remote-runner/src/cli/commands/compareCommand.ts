@@ -1,0 +1,74 @@
+import { extname } from 'node:path';
+import type { CompareReport } from '@protocol/compare';
+import { TuneyardError } from '@protocol/errors';
+import { Command } from 'commander';
+import { type CliContext, collect, openOutput, type SharedOptions, withSharedOptions } from '../context';
+import { listenForInterrupts } from '../interrupts';
+import { recipeArgument, settingsAlone } from '../recipeArgument';
+import { compareMarkdown } from '../render/compareMarkdown';
+import { compareTable } from '../render/compareTable';
+
+interface CompareOptions extends SharedOptions {
+  prompt: string[];
+  recipe?: string;
+  out?: string;
+}
+
+/** How a report is saved, by the file's extension. */
+const WRITERS: Record<string, (report: CompareReport) => string> = {
+  '.json': (report) => `${JSON.stringify(report, null, 2)}\n`,
+  '.md': compareMarkdown,
+};
+
+export function compareCommand(context: CliContext): Command {
+  const command = new Command('compare')
+    .description('put what models write from the same prompts side by side')
+    .argument('<models...>', 'model folders, hub names, checkpoints, or runs')
+    .option('--prompt <text>', 'what to go on from (repeatable; default: the recipe’s prompts)', collect, [])
+    .option('--recipe <file>', 'recipe whose generation settings and held-out samples to use (default: the run’s own)')
+    .option('--out <file>', 'save the comparison, as JSON (.json) or Markdown (.md)')
+    .action((models: string[], options: CompareOptions) => compare(context, models, options));
+  return withSharedOptions(command);
+}
+
+async function compare(context: CliContext, models: string[], options: CompareOptions): Promise<void> {
+  const output = openOutput(context, options);
+  const write = options.out === undefined ? undefined : WRITERS[extname(options.out).toLowerCase()];
+  if (options.out !== undefined && !write) {
+    throw new TuneyardError('usage', `--out ${options.out}: give it the extension .json or .md.`);
+  }
+  const loaded = await recipeArgument(options.recipe, models, options.set);
+  const { recipe } = loaded ?? settingsAlone(models[0]!, options.set);
+  const prompts = options.prompt.length > 0 ? options.prompt : recipe.generation.prompts;
+
+  const { compareJob } = await import('../../jobs/compareJob');
+  const interrupts = listenForInterrupts();
+  try {
+    const report = await compareJob({
+      models,
+      baseDir: process.cwd(),
+      prompts,
+      generation: recipe.generation,
+      device: recipe.device,
+      ...(loaded && holdsSamplesOut(recipe.dataset) ? { recipe: loaded } : {}),
+      signal: interrupts.signal,
+      onProgress: (label, done, total) => output.status(`Model ${done + 1} of ${total}: ${label} …`),
+    });
+    output.status('');
+    output.data(report);
+    output.print(compareTable(report, output.columns, output.colors));
+    for (const warning of report.warnings) output.message(`${output.colors.yellow('Warning:')} ${warning}`);
+    if (options.out !== undefined && write) {
+      const { replaceFile } = await import('../../hub/durableFile');
+      await replaceFile(options.out, [new TextEncoder().encode(write(report))]);
+      output.print(`Saved as ${options.out}`);
+    }
+  } finally {
+    interrupts.dispose();
+  }
+}
+
+/** Without such samples there is no perplexity to tell, which is no fault of a comparison. */
+function holdsSamplesOut(dataset: string | { test_size: number; test_path?: string | undefined }): boolean {
+  return typeof dataset === 'string' || dataset.test_path !== undefined || dataset.test_size > 0;
+}

@@ -1,0 +1,48 @@
+/** Whether ONNX Runtime is there and computes right, and on what. */
+import type { Check } from '@protocol/runner';
+
+export async function* engineChecks(): AsyncGenerator<Check> {
+  const runtime = await onnxRuntime();
+  yield runtime;
+  if (runtime.status === 'failed') return;
+  yield await gpu();
+}
+
+/** Loads the library and multiplies two small matrices. */
+async function onnxRuntime(): Promise<Check> {
+  const name = 'ONNX Runtime';
+  const remedy = 'Install the packages again: "npm ci" in Tuneyard’s folder.';
+  try {
+    const { env } = await import('onnxruntime-node');
+    const { NodeEngine } = await import('../../engine/node');
+    const { view } = await import('../../engine/engine');
+    const { newBuilder, ops } = await import('../../ops/index');
+    const builder = newBuilder('doctor');
+    const x = builder.input('x', 'float32', [2, 2]);
+    builder.output('y', builder.matMul(x, x));
+    const executable = await new NodeEngine(ops).compile(builder.graph);
+    const y = new Float32Array(4);
+    await executable.run({ x: view(Float32Array.of(1, 2, 3, 4), [2, 2]) }, { y: view(y, [2, 2]) });
+    await executable.release();
+    if (y.join() !== '7,10,15,22')
+      return { name, status: 'failed', detail: `it computes wrongly: ${y.join(' ')}`, remedy };
+    return { name, status: 'ok', detail: `${env.versions.node ?? env.versions.common}, computes` };
+  } catch (error) {
+    const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    return { name, status: 'failed', detail: `it does not load: ${why}`, remedy };
+  }
+}
+
+async function gpu(): Promise<Check> {
+  const name = 'GPU';
+  const { chooseDevice, findObstacle } = await import('../../engine/device');
+  const device = await chooseDevice('auto');
+  if (device.provider === 'cuda') return { name, status: 'ok', detail: device.reason };
+  const obstacle = await findObstacle(0);
+  return {
+    name,
+    status: 'warning',
+    detail: `none is used: ${obstacle?.what ?? device.reason}`,
+    remedy: `Training works on the CPU. For a GPU: ${obstacle?.remedy ?? 'see the README.'}`,
+  };
+}
