@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import type { Recipe } from '@protocol/recipe';
 import { distance } from 'fastest-levenshtein';
@@ -101,11 +101,16 @@ export const RECIPE_FILE = 'recipe.json';
 export const EVENTS_FILE = 'events.jsonl';
 const LOG_FILE = 'runner.log';
 
+/** With its parents, one by one: Node's own recursion takes a read-only disk for a missing folder. */
 async function makeFolder(dir: string): Promise<void> {
   try {
-    await mkdir(dir, { recursive: true });
+    await mkdir(dir);
   } catch (error) {
-    throw asWriteError(error, dir);
+    const code = systemErrorCode(error);
+    if (code === 'EEXIST' && (await stat(dir).catch(() => undefined))?.isDirectory()) return;
+    if (code !== 'ENOENT' || dirname(dir) === dir) throw asWriteError(error, dir);
+    await makeFolder(dirname(dir));
+    await makeFolder(dir);
   }
 }
 

@@ -1,15 +1,15 @@
-import { type ChildProcess, execFileSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { acquireLock, type LockHolder, lockHolder } from '@runner/runs/runLock';
 import { afterEach, describe, expect, it } from 'vitest';
 import { failure, temporaryFolders } from '../hub/support';
-import { processOf } from './support';
+import { mountDisk, processOf } from './support';
 
 const folder = temporaryFolders();
 const start = processOf('lockProcess');
+const readOnly = mountDisk('size=1m,ro');
 const children: ChildProcess[] = [];
 
 async function contender(dir: string): Promise<{ child: ChildProcess; said: string }> {
@@ -114,15 +114,8 @@ describe('the lock', () => {
     expect(await failure(acquireLock(join(dir, 'file')))).toMatchObject({ code: 'not_writable' });
   });
 
-  const readOnly = mountReadOnly();
   it.skipIf(!readOnly)('refuses a read-only run directory (skipped where none can be mounted)', async () => {
-    const dir = await folder();
-    const mounted = readOnly!(dir);
-    try {
-      expect(await failure(acquireLock(mounted.dir))).toMatchObject({ code: 'not_writable', exitStatus: 1 });
-    } finally {
-      mounted.unmount();
-    }
+    expect(await failure(acquireLock(readOnly!))).toMatchObject({ code: 'not_writable', exitStatus: 1 });
   });
 });
 
@@ -131,16 +124,6 @@ async function forge(dir: string, change: Partial<LockHolder>): Promise<LockHold
   const scratch = await folder();
   await acquireLock(scratch);
   const holder = { ...JSON.parse(await readFile(join(scratch, 'run.lock.1'), 'utf8')), ...change };
-  writeFileSync(join(dir, 'run.lock.1'), JSON.stringify(holder));
+  await writeFile(join(dir, 'run.lock.1'), JSON.stringify(holder));
   return holder;
-}
-
-function mountReadOnly(): ((parent: string) => { dir: string; unmount(): void }) | undefined {
-  const mount = (parent: string) => {
-    const dir = join(parent, 'read-only');
-    mkdirSync(dir, { recursive: true });
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m,ro', 'tmpfs', dir], { stdio: 'ignore' });
-    return { dir, unmount: () => execFileSync('umount', [dir]) };
-  };
-  return process.getuid?.() === 0 && process.platform === 'linux' ? mount : undefined;
 }

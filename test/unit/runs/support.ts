@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmdirSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,4 +27,23 @@ export function processOf(script: string): (...args: string[]) => ChildProcess {
   afterAll(() => rm(dir, { recursive: true }));
   return (...args) =>
     spawn(process.execPath, [join(dir, `${script}.mjs`), ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+}
+
+/**
+ * A disk of its own for the tests of a file; undefined where this process may not mount one.
+ * @param options tmpfs options: `size=64k`, `ro`
+ */
+export function mountDisk(options: string): string | undefined {
+  const dir = mkdtempSync(join(tmpdir(), 'tuneyard-disk-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', dir], { stdio: 'ignore' });
+  } catch {
+    rmdirSync(dir);
+    return undefined;
+  }
+  afterAll(() => {
+    execFileSync('umount', [dir]);
+    rmdirSync(dir);
+  });
+  return dir;
 }
