@@ -3,12 +3,13 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { type ErrorPlace, TuneyardError } from '@protocol/errors';
 import { recipeSchema } from '@protocol/recipe';
+import type { core } from 'zod';
 import { systemErrorCode } from '../hub/diskError';
 import type { LoadedRecipe } from '../jobs/requests';
 import { type RecipeProblem, recipeProblems } from './recipeProblems';
 import { parseRecipeText, type RecipeText } from './recipeText';
 import { resolvePaths } from './resolvePaths';
-import { applySetting, isRecord, parseSetting } from './settings';
+import { applySetting, isRecord, parseSetting, type Setting } from './settings';
 
 /**
  * Reads a recipe. Its relative paths, also those set on the command line, start from the file's folder, and come back
@@ -49,7 +50,10 @@ function checkRecipe(
   const set = settings.map(parseSetting);
   if (isRecord(content)) for (const setting of set) applySetting(content, setting);
 
-  const checked = recipeSchema.safeParse(content);
+  let checked = recipeSchema.safeParse(content);
+  if (!checked.success && isRecord(content) && readAsText(content, set, checked.error.issues)) {
+    checked = recipeSchema.safeParse(content);
+  }
   if (checked.success) return { recipe: resolvePaths(checked.data, baseDir), baseDir };
 
   const placeOf = ({ path, part }: RecipeProblem): ErrorPlace => {
@@ -77,6 +81,17 @@ function checkRecipe(
       })),
     },
   });
+}
+
+/** `--set revision=1234567`: what could be a number, and has to be a text, is one. @returns whether there was any */
+function readAsText(content: Record<string, unknown>, set: readonly Setting[], issues: readonly core.$ZodIssue[]) {
+  const wanted = issues.filter((issue) => issue.code === 'invalid_type' && issue.expected === 'string');
+  const found = set.filter(({ path, value }) => {
+    const isPlain = typeof value === 'number' || typeof value === 'boolean';
+    return isPlain && wanted.some((issue) => issue.path.join('.') === path.join('.'));
+  });
+  for (const setting of found) applySetting(content, { ...setting, value: setting.raw });
+  return found.length > 0;
 }
 
 function others(problems: readonly { problem: RecipeProblem; place: ErrorPlace }[]): string {

@@ -5,7 +5,9 @@ export interface Setting {
   /** `generation.top_k` as `['generation', 'top_k']`. */
   path: string[];
   value: unknown;
-  /** As it was typed, for messages. */
+  /** The value as it was typed. */
+  raw: string;
+  /** All of it as it was typed, for messages. */
   text: string;
 }
 
@@ -19,7 +21,8 @@ export function parseSetting(text: string): Setting {
   if (equals < 1 || path.some((part) => part === '')) {
     throw new TuneyardError('usage', `--set ${text}: write it as key=value, such as --set learning_rate=1e-4.`);
   }
-  return { path, value: parseValue(text.slice(equals + 1).trim()), text };
+  const raw = text.slice(equals + 1).trim();
+  return { path, value: parseValue(raw), raw, text };
 }
 
 function parseValue(text: string): unknown {

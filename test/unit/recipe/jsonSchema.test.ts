@@ -21,6 +21,10 @@ describe('the JSON Schema that editors get', () => {
     expect(schema.properties?.learning_rate).toMatchObject({ default: 5e-5, description: 'Peak learning rate.' });
   });
 
+  it('lets VS Code accept the trailing commas that the runner accepts', () => {
+    expect(recipeJsonSchema().allowTrailingCommas).toBe(true);
+  });
+
   it('knows every key of the example, and underlines others', () => {
     const example = parse(readFileSync('examples/default/default.tune.json', 'utf8'));
     expect(Object.keys(schema.properties ?? {})).toEqual(expect.arrayContaining(Object.keys(example)));

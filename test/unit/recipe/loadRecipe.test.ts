@@ -63,6 +63,11 @@ describe('--set', () => {
     expect(recipe).toMatchObject({ max_steps: 9, optim: 'sgd', generation: { prompts: ['a=b'], top_k: 3 } });
   });
 
+  it('takes a number for a text where the recipe wants a text', async () => {
+    expect(await load('revision=0123', 'revision=1234567')).toMatchObject({ revision: '1234567' });
+    await expect(load('revision=[1]')).rejects.toThrow('"revision" must be a text, not a list.');
+  });
+
   it('reaches into a dataset that the file gives as a path', async () => {
     expect((await load('dataset.test_size=0.5')).dataset).toMatchObject({ path: join(dir, 'd.jsonl'), test_size: 0.5 });
   });
