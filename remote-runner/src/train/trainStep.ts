@@ -65,15 +65,22 @@ export class TrainStep {
     this.trainable = new Set(options.gradients.layout.tensors.map(({ name }) => name));
   }
 
+  /** Compiles what {@link accumulate} will need for such a batch, so that the first step is as fast as the others. */
+  async prepare(batch: Batch, first: boolean): Promise<void> {
+    const { batchSize, length, rows } = batch;
+    await this.trainingProgram({ batch: batchSize, length }, first);
+    for (const [i, size] of chunkSizes(rows.length, this.options.model.vocabSize).entries()) {
+      await this.headProgram(size, first && i === 0 ? 'first' : 'more');
+    }
+  }
+
   /**
    * Forward and backward of one batch.
    * @returns Σ weight · loss over the batch's supervised tokens (natural log)
    */
   async accumulate(batch: Batch, { weight, first, seed }: AccumulateOptions): Promise<number> {
     const shape: BatchShape = { batch: batch.batchSize, length: batch.length };
-    const program = await this.program(`train ${shape.batch}x${shape.length} ${first}`, () =>
-      this.compileTraining(shape, !first),
-    );
+    const program = await this.trainingProgram(shape, first);
     const { hidden, dHidden, positions } = this.viewsOf(shape);
     const { saved, read } = program.bind();
     const ids = view(batch.inputIds, [shape.batch, shape.length]);
@@ -173,7 +180,7 @@ export class TrainStep {
     let from = 0;
     for (const size of chunkSizes(batch.rows.length, model.vocabSize)) {
       const kind = mode === 'loss' ? 'loss' : mode === 'first' && from === 0 ? 'first' : 'more';
-      const head = await this.program(`head ${size} ${kind}`, () => this.compileHead(size, kind));
+      const head = await this.headProgram(size, kind);
       const count = Math.min(size, batch.rows.length - from);
       const rows = head.hidden.data as Float32Array;
       const targets = head.targets.data as BigInt64Array;
@@ -203,6 +210,14 @@ export class TrainStep {
       await done(head, from, count);
       from += count;
     }
+  }
+
+  private trainingProgram(shape: BatchShape, first: boolean): Promise<TrainingProgram> {
+    return this.program(`train ${shape.batch}x${shape.length} ${first}`, () => this.compileTraining(shape, !first));
+  }
+
+  private headProgram(rows: number, kind: 'loss' | 'first' | 'more'): Promise<HeadProgram> {
+    return this.program(`head ${rows} ${kind}`, () => this.compileHead(rows, kind));
   }
 
   private async compileHead(rows: number, kind: 'loss' | 'first' | 'more'): Promise<HeadProgram> {

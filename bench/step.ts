@@ -1,0 +1,116 @@
+/**
+ * Anatomy of one training step at TinyStories-33M's shape (random weights, batch 8 × 128, all tokens supervised): where
+ * the time goes, and what share of this machine's matrix rate the whole step reaches. The rate is measured between the
+ * steps, in the same process, because a shared machine changes its mind.
+ *
+ * usage: npm run bench -- step [--steps N]
+ */
+import { parseArgs } from 'node:util';
+import { collate } from '@runner/data/collate';
+import { view } from '@runner/engine/engine';
+import { NodeEngine } from '@runner/engine/node';
+import { newBuilder, ops } from '@runner/ops/index';
+import { createGradientNorm } from '@runner/optim/gradientNorm';
+import { createOptimizer } from '@runner/optim/index';
+import { Arena, layoutArena } from '@runner/train/arena';
+import { TrainStep } from '@runner/train/trainStep';
+import { recipeSchema } from '@protocol/recipe';
+import { median } from './lib/statistics';
+import { TimedEngine } from './lib/timedEngine';
+import { randomize, tinyStories33M } from './lib/tinyStories33M';
+
+const BATCH = 8;
+const LENGTH = 128;
+const SIZE = 2048;
+
+const { values } = parseArgs({ options: { steps: { type: 'string', default: '7' } } });
+const steps = Number(values.steps);
+
+const engine = new TimedEngine(new NodeEngine(ops));
+const model = tinyStories33M();
+const layout = layoutArena(model.parameters);
+const parameters = new Arena(layout);
+const gradients = new Arena(layout);
+randomize(model, parameters, 1);
+const recipe = recipeSchema.parse({ model: 'TinyStories-33M', dataset: 'random', learning_rate: 1e-4 });
+
+const loadStarted = performance.now();
+const step = new TrainStep({ engine, newBuilder, model, parameters, gradients });
+const optimizer = await createOptimizer('adamw', { engine, newBuilder, layout, parameters: parameters.data, gradients: gradients.data, recipe });
+const norm = await createGradientNorm({ engine, newBuilder, gradients: gradients.data });
+const batch = collate(
+  Array.from({ length: BATCH }, (_, row) => {
+    const ids = Int32Array.from({ length: LENGTH }, (_, i) => (i * 7919 + row * 31) % model.vocabSize);
+    return { inputIds: ids, labels: ids, line: row + 1, truncated: false };
+  }),
+  { length: LENGTH, padTokenId: 0 },
+);
+await step.prepare(batch, true);
+const loadSeconds = (performance.now() - loadStarted) / 1000;
+
+const g = newBuilder('gemm');
+g.output('c', g.gemm(g.input('a', 'float32', [SIZE, SIZE]), g.input('b', 'float32', [SIZE, SIZE])));
+const gemm = await new NodeEngine(ops).compile(g.graph);
+const square = () => view(new Float32Array(SIZE * SIZE).fill(0.5), [SIZE, SIZE]);
+const [a, b, c] = [square(), square(), square()];
+const rates: number[] = [];
+const measureGemm = async () => {
+  const started = performance.now();
+  await gemm.run({ a, b }, { c });
+  rates.push((2 * SIZE ** 3) / 1e6 / (performance.now() - started));
+};
+
+const seconds: number[] = [];
+const parts: Record<string, number[]> = {};
+let flops = 0;
+let loss = 0;
+for (let at = 0; at < steps + 2; at++) {
+  await measureGemm();
+  engine.reset();
+  const started = performance.now();
+  loss = await step.accumulate(batch, { weight: 1 / batch.rows.length, first: true, seed: 0n });
+  const clip = Math.min(1, recipe.max_grad_norm / (await norm()));
+  await optimizer.step({ learningRate: recipe.learning_rate, gradientScale: clip, step: at + 1 });
+  const total = (performance.now() - started) / 1000;
+  await measureGemm();
+  if (at < 2) continue;
+  seconds.push(total);
+  let inside = 0;
+  flops = 0;
+  for (const [name, entry] of engine.times) {
+    parts[partOf(name)] ??= [];
+    inside += entry.seconds;
+    flops += entry.flops;
+  }
+  const sums: Record<string, number> = {};
+  for (const [name, entry] of engine.times) sums[partOf(name)] = (sums[partOf(name)] ?? 0) + entry.seconds;
+  for (const [part, sum] of Object.entries(sums)) parts[part]!.push(sum);
+  parts['feeding and the rest'] ??= [];
+  parts['feeding and the rest'].push(total - inside);
+}
+
+function partOf(graph: string): string {
+  if (graph === 'body-forward') return 'forward';
+  if (graph === 'body-backward') return 'backward';
+  if (graph.startsWith('head')) return 'head and loss, both ways';
+  return 'clip and optimizer';
+}
+
+const stepSeconds = median(seconds);
+const rate = median(rates);
+const share = flops / 1e9 / stepSeconds / rate;
+console.log(`Gemm ${SIZE}³: ${rate.toFixed(0)} GFLOP/s (median of ${rates.length}, ${Math.min(...rates).toFixed(0)}–${Math.max(...rates).toFixed(0)})`);
+console.log(`step: ${stepSeconds.toFixed(3)} s (${seconds.map((s) => s.toFixed(2)).join(' ')}), ${(flops / 1e9).toFixed(0)} GFLOP in matrix products, loss ${loss.toFixed(3)}`);
+for (const [part, times] of Object.entries(parts)) {
+  console.log(`  ${part.padEnd(26)} ${median(times).toFixed(3)} s  ${((100 * median(times)) / stepSeconds).toFixed(1).padStart(5)}%`);
+}
+console.log(`share of the Gemm rate: ${share.toFixed(3)}`);
+const figures = {
+  bench: 'step',
+  gemm_gflops: Math.round(rate),
+  gemm_share: Number(share.toFixed(3)),
+  step_s: Number(stepSeconds.toFixed(3)),
+  peak_rss_gb: Number((process.resourceUsage().maxRSS / 1e6).toFixed(2)),
+  load_s: Number(loadSeconds.toFixed(2)),
+};
+console.log(JSON.stringify(figures));
