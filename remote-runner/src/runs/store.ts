@@ -22,7 +22,7 @@ export async function listRuns(home = tuneyardHome()): Promise<RunSummary[]> {
  * How a run stands. It is `running` while a process holds its lock.
  * @param dir a run directory
  */
-export async function summarizeRun(dir: string): Promise<RunSummary> {
+async function summarizeRun(dir: string): Promise<RunSummary> {
   // The lock before the events: a run that ends in between then counts as running, not as crashed.
   const running = (await lockHolder(dir)) !== undefined;
   const { birthtimeMs, mtimeMs } = await stat(dir);
