@@ -42,7 +42,7 @@ const config = {
   embed_dropout: 0,
   eos_token_id: 0,
   hidden_size: 192,
-  initializer_range: 0.02,
+  initializer_range: 0.06,
   intermediate_size: null,
   layer_norm_epsilon: 1e-5,
   max_position_embeddings: 256,
