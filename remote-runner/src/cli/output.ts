@@ -12,7 +12,7 @@ const PLAIN_COLUMNS = 120;
 
 /** A line at the bottom of the terminal that other text must not run into: a progress bar. */
 export interface LiveLine {
-  draw(): void;
+  text(): string;
 }
 
 export interface OutputOptions {
@@ -29,7 +29,8 @@ export class Output {
   log: RunLog | undefined;
   private readonly quiet: boolean;
   private live: LiveLine | undefined;
-  private statusText = '';
+  /** Whether the cursor stands behind a line that is to be drawn over. */
+  private isDrawn = false;
 
   constructor(
     private readonly streams: Streams,
@@ -38,12 +39,7 @@ export class Output {
     this.json = json;
     this.quiet = quiet;
     this.isTerminal = !json && streams.stdout.isTTY === true && process.env.TERM !== 'dumb';
-    this.colors = pico.createColors(this.isTerminal && process.env.NO_COLOR === undefined);
-  }
-
-  /** The stream for a progress bar. */
-  get terminal(): TextStream {
-    return this.streams.stdout;
+    this.colors = pico.createColors(this.isTerminal && !process.env.NO_COLOR);
   }
 
   get showsProgressBar(): boolean {
@@ -90,29 +86,37 @@ export class Output {
 
   /** What goes on right now, over what went on before; only on a terminal. '' takes it away. */
   status(text: string): void {
-    if (!this.isTerminal || this.quiet || this.live) return;
-    if (this.statusText !== '') this.clear();
-    this.statusText = text.slice(0, this.columns - 1);
-    if (text !== '') this.streams.stdout.write(this.colors.dim(this.statusText));
+    this.keepBelow(text === '' ? undefined : { text: () => text });
   }
 
   /** Keeps a line below all that is printed from now on; `undefined` ends that. */
   keepBelow(line: LiveLine | undefined): void {
-    this.status('');
+    if (!this.showsProgressBar) return;
     this.live = line;
+    this.redraw();
+  }
+
+  /** Draws the line below anew. */
+  redraw(): void {
+    this.clear();
+    const text = this.live?.text() ?? '';
+    if (text === '') return;
+    // A line that wraps could not be drawn over.
+    this.streams.stdout.write(this.colors.dim([...text].slice(0, this.columns - 1).join('')));
+    this.isDrawn = true;
   }
 
   private write(stream: TextStream, text: string): void {
-    const redraw = this.isTerminal && (this.live !== undefined || this.statusText !== '');
-    if (redraw) this.clear();
+    this.clear();
     stream.write(text);
-    if (redraw && this.live) this.live.draw();
-    else if (redraw) this.streams.stdout.write(this.colors.dim(this.statusText));
+    this.redraw();
   }
 
   private clear(): void {
+    if (!this.isDrawn) return;
     cursorTo(this.streams.stdout, 0);
     clearLine(this.streams.stdout, 0);
+    this.isDrawn = false;
   }
 }
 

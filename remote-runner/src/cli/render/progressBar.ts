@@ -1,38 +1,33 @@
-import { SingleBar } from 'cli-progress';
 import type { Output } from '../output';
 
-/** A bar with a text behind it in the terminal's last line; whatever else is printed goes above it. */
+const BAR_COLUMNS = 30;
+/** Columns for the figures behind the bar. */
+const TEXT_COLUMNS = 70;
+
+/**
+ * A bar with a text behind it in the terminal's last line; whatever else is printed goes above it. It draws itself when
+ * it is told something new, not by a clock: an engine run blocks every timer.
+ */
 export class ProgressBar {
-  private readonly bar: SingleBar;
+  private line = '';
 
   /** @param total what is done when the bar is full */
   constructor(
     private readonly output: Output,
-    total: number,
+    private readonly total: number,
   ) {
-    this.bar = new SingleBar({
-      stream: output.terminal,
-      format: '{bar} {value}/{total}  {text}',
-      barsize: Math.max(8, Math.min(30, output.columns - 70)),
-      barCompleteChar: '█',
-      barIncompleteChar: '░',
-      linewrap: null,
-      clearOnComplete: true,
-      // Signals have their own handlers.
-      gracefulExit: false,
-    });
-    this.bar.start(total, 0, { text: '' });
-    output.keepBelow({ draw: () => this.bar.render() });
+    output.keepBelow({ text: () => this.line });
   }
 
   update(value: number, text: string): void {
-    this.bar.update(value, { text });
-    // An engine run blocks the timer that would draw it.
-    this.bar.render();
+    const columns = Math.max(8, Math.min(BAR_COLUMNS, this.output.columns - TEXT_COLUMNS));
+    const full = Math.round(columns * Math.min(1, value / this.total));
+    const bar = '█'.repeat(full) + '░'.repeat(columns - full);
+    this.line = `${bar} ${value}/${this.total}  ${text}`;
+    this.output.redraw();
   }
 
   stop(): void {
     this.output.keepBelow(undefined);
-    this.bar.stop();
   }
 }

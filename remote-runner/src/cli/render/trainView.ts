@@ -9,6 +9,7 @@ import { ProgressBar } from './progressBar';
 export class TrainView {
   private start: StartEvent | undefined;
   private bar: ProgressBar | undefined;
+  private lastStage = '';
 
   constructor(
     private readonly output: Output,
@@ -18,6 +19,10 @@ export class TrainView {
   /** What is done before the first step. */
   stage(text: string): void {
     this.output.status(`${text} …`);
+    // "Downloading a file (1 MB of 2 MB)" comes many times.
+    const [name = ''] = text.split(' (');
+    if (name !== this.lastStage) this.output.log?.write(name);
+    this.lastStage = name;
   }
 
   show(event: RunEvent): void {
@@ -84,6 +89,7 @@ export class TrainView {
 
   private header(event: StartEvent): void {
     this.start = event;
+    this.output.status('');
     const { trainable_parameters: trainable, parameters } = event;
     const trained = trainable === parameters ? 'all of them trained' : `${formatCount(trainable)} of them trained`;
     const reason = event.device_reason.startsWith(event.device)
