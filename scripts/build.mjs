@@ -11,6 +11,22 @@ import { install } from './lib/install.mjs';
 const bundle = { absWorkingDir: root, bundle: true, write: false, logLevel: 'warning', legalComments: 'none' };
 const alias = { '@protocol': join(root, 'src/protocol') };
 
+/**
+ * An import of a package that stays outside would stand at the bundle's top and run first: `tuneyard --help` would load
+ * ONNX Runtime, and `tuneyard doctor` could not say that it does not load. A require is called where it is reached.
+ * @type {import('esbuild').Plugin}
+ */
+const onnxRuntimeOnDemand = {
+  name: 'onnxruntime-on-demand',
+  setup({ onResolve, onLoad }) {
+    const namespace = 'on-demand';
+    onResolve({ filter: /^onnxruntime-node$/ }, ({ path, importer }) =>
+      importer === path ? { path, external: true } : { path, namespace },
+    );
+    onLoad({ filter: /.*/, namespace }, ({ path }) => ({ contents: `module.exports = require('${path}');` }));
+  },
+};
+
 /** Builds everything; `say` gets a line for each file. Says why and returns false where it fails. */
 export async function build(say) {
   try {
@@ -33,7 +49,8 @@ async function buildAll(say) {
     platform: 'node',
     target: 'node20',
     format: 'esm',
-    external: ['onnxruntime-node', 'koffi'],
+    external: ['koffi'],
+    plugins: [onnxRuntimeOnDemand],
     // The modules of a package first: what some hold as `main` calls require in ways that no bundler can follow.
     mainFields: ['module', 'main'],
     // Packages written as CommonJS call require for Node's own modules.
