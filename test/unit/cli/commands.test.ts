@@ -85,16 +85,16 @@ describe('generate', () => {
 });
 
 describe('compare', () => {
-  const models = () => [join(dir, 'model'), run];
+  const both = () => [join(dir, 'model'), run];
   const prompts = ['--prompt', 'the old mage of the north and the road', '--prompt', 'a | b'];
 
   it('puts prompts down and models across, as wide as the terminal, with the hash of the weights under each text', async () => {
-    const report = await object<CompareReport>(['compare', ...models(), ...prompts]);
-    expect(report.models.map(({ label }) => label)).toEqual(models());
+    const report = await object<CompareReport>(['compare', ...both(), ...prompts]);
+    expect(report.models.map(({ label }) => label)).toEqual(both());
     expect(report.models.every(({ perplexity }) => perplexity !== undefined)).toBe(true);
     expect(report.models[0]!.weights).not.toBe(report.models[1]!.weights);
 
-    const { stdout } = await tuneyard(['compare', ...models(), ...prompts], { columns: 90 });
+    const { stdout } = await tuneyard(['compare', ...both(), ...prompts], { columns: 90 });
     const lines = stdout.trimEnd().split('\n');
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(90);
     for (const { weights } of report.models) expect(stdout.split(weights)).toHaveLength(1 + 2);
@@ -102,12 +102,21 @@ describe('compare', () => {
     expect(stdout).toMatch(/Unique words/);
   });
 
+  it('cuts nothing off: names without spaces are broken, and where there is no room for columns they come in turn', async () => {
+    const { models } = await object<CompareReport>(['compare', ...both(), ...prompts]);
+    for (const columns of [70, 40]) {
+      const { stdout } = await tuneyard(['compare', ...both(), ...prompts], { columns });
+      expect(stdout).not.toContain('…');
+      for (const { weights } of models) expect(stdout.split(weights)).toHaveLength(1 + 2);
+    }
+  });
+
   it('saves what it shows, as JSON or as Markdown in which no text breaks the table', async () => {
     const out = (name: string) => join(dir, name);
-    const report = await object<CompareReport>(['compare', ...models(), ...prompts, '--out', out('c.json')]);
+    const report = await object<CompareReport>(['compare', ...both(), ...prompts, '--out', out('c.json')]);
     const saved = JSON.parse(readFileSync(out('c.json'), 'utf8')) as CompareReport;
     expect(saved.models.map(({ weights }) => weights)).toEqual(report.models.map(({ weights }) => weights));
-    await tuneyard(['compare', ...models(), ...prompts, '--out', out('c.md')]);
+    await tuneyard(['compare', ...both(), ...prompts, '--out', out('c.md')]);
     const rows = readFileSync(out('c.md'), 'utf8')
       .split('\n')
       .filter((line) => line.startsWith('|'));
