@@ -5,6 +5,7 @@
 
 import { grad } from '../autodiff/grad';
 import type { Builder } from '../graph/builder';
+import { GraphError } from '../graph/ir';
 
 export interface HeadShape {
   /** Positions in the chunk. */
@@ -29,6 +30,9 @@ export const HEAD = {
   dHidden: 'd_hidden',
   /** float32 [vocab, hidden] */
   dWeight: 'd_weight',
+  /** int64 [rows] and float32 [rows, hidden]: rows that must still be added to the weight's gradient. */
+  dRowIndices: 'd_row_indices',
+  dRows: 'd_rows',
   /** float32 [vocab, hidden]: what is in `d_weight` so far, where gradients add up. */
   dWeightSoFar: 'd_weight_so_far',
 } as const;
@@ -38,15 +42,22 @@ export function buildHeadLoss(g: Builder, shape: HeadShape): void {
   g.output(HEAD.loss, loss(g, shape).value);
 }
 
-/** Loss and gradients. With `accumulate`, the weight's gradient is added to what is there. */
+/**
+ * Loss and gradients. With `accumulate`, the weight's gradient is added to what is there. The share of the target
+ * tokens in it comes as rows: see {@link loss}.
+ */
 export function buildHeadTraining(g: Builder, shape: HeadShape, accumulate: boolean): void {
   const { value, hidden, weight } = loss(g, shape);
-  const { gradients } = grad(g, value, [hidden, weight]);
-  const [dHidden, dWeight] = gradients as [NonNullable<(typeof gradients)[0]>, NonNullable<(typeof gradients)[0]>];
+  const { gradients, sparse } = grad(g, value, [hidden, weight], { rowSparse: new Set([weight]) });
+  const [dHidden, dWeight] = gradients;
+  const target = sparse.get(weight)?.[0];
+  if (!dHidden || !dWeight || !target) throw new GraphError('the loss does not depend on the head');
   g.output(HEAD.loss, value);
   g.output(HEAD.dHidden, dHidden);
   const soFar = accumulate ? g.input(HEAD.dWeightSoFar, 'float32', [shape.vocab, shape.hidden]) : null;
   g.output(HEAD.dWeight, soFar ? g.add(dWeight, soFar) : dWeight);
+  g.output(HEAD.dRowIndices, target.indices);
+  g.output(HEAD.dRows, target.rows);
 }
 
 /** Logits alone [rows, vocab], for generation. */
@@ -56,14 +67,19 @@ export function buildLogits(g: Builder, shape: HeadShape): void {
   g.output('logits', g.gemm(hidden, weight, null, { transB: true }));
 }
 
+/**
+ * Cross-entropy as log Σ exp(h Wᵀ) − h · W[target]. The target's logit is taken from its row of W, not from the logits:
+ * so its gradient is rows of [rows, hidden], and softmax − one-hot, a pass over [rows, vocab], is never formed.
+ */
 function loss(g: Builder, { rows, hidden: width, vocab }: HeadShape) {
   const hidden = g.input(HEAD.hidden, 'float32', [rows, width]);
   const weight = g.input(HEAD.weight, 'float32', [vocab, width]);
   const targets = g.input(HEAD.targets, 'int64', [rows]);
   const weights = g.input(HEAD.weights, 'float32', [rows]);
   const value = g.scope('loss', () => {
-    const losses = g.apply('SoftmaxCrossEntropy', [g.gemm(hidden, weight, null, { transB: true }), targets]);
-    return g.reduceSum(g.mul(losses, weights), [0]);
+    const sums = g.apply('LogSumExp', [g.gemm(hidden, weight, null, { transB: true })]);
+    const own = g.reduceSum(g.mul(hidden, g.gather(weight, targets)), [1]);
+    return g.reduceSum(g.mul(g.sub(sums, own), weights), [0]);
   });
   return { value, hidden, weight };
 }

@@ -23,6 +23,7 @@ import { layerNormalization } from './layerNormalization';
 import { log } from './log';
 import { and, not } from './logic';
 import { logSoftmax } from './logSoftmax';
+import { logSumExp } from './logSumExp';
 import { matMul } from './matMul';
 import { mul } from './mul';
 import { neg } from './neg';
@@ -41,7 +42,6 @@ import { sign } from './sign';
 import { silu } from './silu';
 import { slice } from './slice';
 import { softmax } from './softmax';
-import { softmaxCrossEntropy } from './softmaxCrossEntropy';
 import { split } from './split';
 import { sqrt } from './sqrt';
 import { sub } from './sub';
@@ -76,6 +76,7 @@ const ALL: readonly OpDef[] = [
   less,
   log,
   logSoftmax,
+  logSumExp,
   matMul,
   max,
   min,
@@ -99,7 +100,6 @@ const ALL: readonly OpDef[] = [
   silu,
   slice,
   softmax,
-  softmaxCrossEntropy,
   split,
   sqrt,
   sub,

@@ -53,6 +53,8 @@ interface HeadProgram {
   readonly weights: TensorView;
   readonly loss: TensorView;
   readonly dHidden: TensorView;
+  readonly rowIndices: TensorView;
+  readonly rows: TensorView;
 }
 
 export class TrainStep {
@@ -205,8 +207,18 @@ export class TrainStep {
           inputs[HEAD.dWeightSoFar] = dWeight;
           outputs[HEAD.dWeight] = dWeight;
         }
+        outputs[HEAD.dRowIndices] = head.rowIndices;
+        outputs[HEAD.dRows] = head.rows;
       }
       await head.executable.run(inputs, outputs);
+      if (kind !== 'loss' && dWeight) {
+        addRows(
+          dWeight.data as Float32Array,
+          head.rowIndices.data as BigInt64Array,
+          head.rows.data as Float32Array,
+          width,
+        );
+      }
       await done(head, from, count);
       from += count;
     }
@@ -233,6 +245,8 @@ export class TrainStep {
       targets: view(new BigInt64Array(rows), [rows]),
       weights: view(new Float32Array(rows), [rows]),
       loss: view(new Float32Array(1), []),
+      rowIndices: view(new BigInt64Array(rows), [rows]),
+      rows: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
     };
   }
 
