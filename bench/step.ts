@@ -6,6 +6,7 @@
  * usage: npm run bench -- step [--steps N]
  */
 import { parseArgs } from 'node:util';
+import { recipeSchema } from '@protocol/recipe';
 import { collate } from '@runner/data/collate';
 import { view } from '@runner/engine/engine';
 import { NodeEngine } from '@runner/engine/node';
@@ -14,7 +15,6 @@ import { createGradientNorm } from '@runner/optim/gradientNorm';
 import { createOptimizer } from '@runner/optim/index';
 import { Arena, layoutArena } from '@runner/train/arena';
 import { TrainStep } from '@runner/train/trainStep';
-import { recipeSchema } from '@protocol/recipe';
 import { median } from './lib/statistics';
 import { TimedEngine } from './lib/timedEngine';
 import { randomize, tinyStories33M } from './lib/tinyStories33M';
@@ -36,7 +36,14 @@ const recipe = recipeSchema.parse({ model: 'TinyStories-33M', dataset: 'random',
 
 const loadStarted = performance.now();
 const step = new TrainStep({ engine, newBuilder, model, parameters, gradients });
-const optimizer = await createOptimizer('adamw', { engine, newBuilder, layout, parameters: parameters.data, gradients: gradients.data, recipe });
+const optimizer = await createOptimizer('adamw', {
+  engine,
+  newBuilder,
+  layout,
+  parameters: parameters.data,
+  gradients: gradients.data,
+  recipe,
+});
 const norm = await createGradientNorm({ engine, newBuilder, gradients: gradients.data });
 const batch = collate(
   Array.from({ length: BATCH }, (_, row) => {
@@ -99,10 +106,16 @@ function partOf(graph: string): string {
 const stepSeconds = median(seconds);
 const rate = median(rates);
 const share = flops / 1e9 / stepSeconds / rate;
-console.log(`Gemm ${SIZE}³: ${rate.toFixed(0)} GFLOP/s (median of ${rates.length}, ${Math.min(...rates).toFixed(0)}–${Math.max(...rates).toFixed(0)})`);
-console.log(`step: ${stepSeconds.toFixed(3)} s (${seconds.map((s) => s.toFixed(2)).join(' ')}), ${(flops / 1e9).toFixed(0)} GFLOP in matrix products, loss ${loss.toFixed(3)}`);
+console.log(
+  `Gemm ${SIZE}³: ${rate.toFixed(0)} GFLOP/s (median of ${rates.length}, ${Math.min(...rates).toFixed(0)}–${Math.max(...rates).toFixed(0)})`,
+);
+console.log(
+  `step: ${stepSeconds.toFixed(3)} s (${seconds.map((s) => s.toFixed(2)).join(' ')}), ${(flops / 1e9).toFixed(0)} GFLOP in matrix products, loss ${loss.toFixed(3)}`,
+);
 for (const [part, times] of Object.entries(parts)) {
-  console.log(`  ${part.padEnd(26)} ${median(times).toFixed(3)} s  ${((100 * median(times)) / stepSeconds).toFixed(1).padStart(5)}%`);
+  console.log(
+    `  ${part.padEnd(26)} ${median(times).toFixed(3)} s  ${((100 * median(times)) / stepSeconds).toFixed(1).padStart(5)}%`,
+  );
 }
 console.log(`share of the Gemm rate: ${share.toFixed(3)}`);
 const figures = {

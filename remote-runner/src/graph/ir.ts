@@ -158,7 +158,7 @@ export function isFloat(dtype: DType): boolean {
 }
 
 /** Bytes of one element. */
-export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
+const DTYPE_BYTES: Readonly<Record<DType, number>> = {
   float64: 8,
   int64: 8,
   uint64: 8,

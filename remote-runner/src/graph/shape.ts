@@ -62,17 +62,6 @@ export function resolveReshape(from: Shape, to: readonly number[]): number[] {
   return out;
 }
 
-/** Row-major strides in elements. */
-export function strides(shape: Shape): number[] {
-  const out = new Array<number>(shape.length);
-  let step = 1;
-  for (let i = shape.length - 1; i >= 0; i--) {
-    out[i] = step;
-    step *= shape[i]!;
-  }
-  return out;
-}
-
 export function inversePermutation(perm: readonly number[]): number[] {
   const out = new Array<number>(perm.length);
   perm.forEach((from, to) => {
