@@ -110,7 +110,10 @@ async function makeFolder(dir: string): Promise<void> {
     if (code === 'EEXIST' && (await stat(dir).catch(() => undefined))?.isDirectory()) return;
     if (code !== 'ENOENT' || dirname(dir) === dir) throw asWriteError(error, dir);
     await makeFolder(dirname(dir));
-    await makeFolder(dir);
+    // Once more only: in /proc a folder cannot be made however long its parent has been there.
+    await mkdir(dir).catch((again: unknown) => {
+      if (systemErrorCode(again) !== 'EEXIST') throw asWriteError(again, dir);
+    });
   }
 }
 

@@ -54,6 +54,7 @@ describe('bad input', () => {
     ['a run to resume that is not named', ['train', 'RECIPE', '--resume'], /Name it with --run-dir/],
     ['a run that is not there', ['train', 'RECIPE', '--resume', '--run-dir', 'gone'], /no run "gone"/],
     ['a format that no one writes', ['compare', 'a', 'b', '--prompt', 'x', '--out', 'c.xlsx'], /\.json or \.md/],
+    ['a folder to save to that is not there', ['compare', 'a', '--prompt', 'x', '--out', '/no/c.md'], /^\/no\/c\.md: /],
     ['a model that is not there', ['generate', './nowhere', '--prompt', 'a'], /there is no such model folder/],
     ['a dataset that is not there', ['preview', './nowhere.jsonl'], /nowhere\.jsonl/],
   ])('%s: status 2, one sentence, no stack trace, nothing written', async (_, argv, message) => {
@@ -65,6 +66,15 @@ describe('bad input', () => {
     expect(stdout).toBe('');
     expect(status).toBe(2);
     expect(existsSync(home)).toBe(false);
+  });
+
+  it('that leads to a place where no folder can be made ends, instead of trying for ever', async () => {
+    vi.stubEnv('TUNEYARD_HOME', '/proc/nowhere');
+    const recipe = join(await folder(), 'r.tune.json');
+    await writeFile(recipe, '{"model": "m", "dataset": "d.jsonl"}');
+    const { status, stderr } = await tuneyard(['train', recipe]);
+    expect(status).not.toBe(0);
+    expect(stderr).toMatch(/^\/proc\b/);
   });
 
   it('is told to a program as an object with the code, the place and what to act on', async () => {

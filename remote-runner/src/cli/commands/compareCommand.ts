@@ -1,4 +1,5 @@
-import { extname } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, extname } from 'node:path';
 import type { CompareReport } from '@protocol/compare';
 import { TuneyardError } from '@protocol/errors';
 import { Command } from 'commander';
@@ -36,6 +37,12 @@ async function compare(context: CliContext, models: string[], options: CompareOp
   const write = options.out === undefined ? undefined : WRITERS[extname(options.out).toLowerCase()];
   if (options.out !== undefined && !write) {
     throw new TuneyardError('usage', `--out ${options.out}: give it the extension .json or .md.`);
+  }
+  // Before models are at work for minutes.
+  if (options.out !== undefined && !existsSync(dirname(options.out))) {
+    throw new TuneyardError('file_not_found', 'the folder to save into does not exist; create it.', {
+      place: { file: options.out },
+    });
   }
   const loaded = await recipeArgument(options.recipe, models, options.set);
   const { recipe } = loaded ?? settingsAlone(models[0]!, options.set);
