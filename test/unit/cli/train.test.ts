@@ -137,7 +137,10 @@ async function longRun(): Promise<ChildProcess> {
   const child = tuneyardProcess(['train', recipe, '--run-dir', runDir, ...endless]);
   children.push(child);
   child.stdout?.resume();
-  await seen('log');
+  const ended = once(child, 'exit').then(() => {
+    throw new Error('the run ended before its first steps');
+  });
+  await Promise.race([seen('log'), ended]);
   return child;
 }
 
