@@ -49,14 +49,14 @@ describe.each([...REFERENCE_MODELS, ...REFERENCE_VARIANTS])('%s', (name) => {
 
       const rows = packed.batchSize * length;
       const body = await engine.compile(
-        buildEvaluation(newBuilder('body'), model, { batch: packed.batchSize, length }),
+        buildEvaluation(newBuilder('body'), model, { batch: packed.batchSize, length, tokens: rows }),
       );
       const hidden = view(new Float32Array(rows * model.hiddenSize), [rows, model.hiddenSize]);
       const inputs: Record<string, TensorView> = {
-        [BODY.ids]: view(packed.inputIds, [packed.batchSize, length]),
+        [BODY.ids]: view(packed.inputIds, [rows]),
         [BODY.positions]: view(
           BigInt64Array.from({ length: rows }, (_, i) => BigInt(i % length)),
-          [packed.batchSize, length],
+          [rows],
         ),
       };
       for (const tensor of parameters.layout.tensors) inputs[tensor.name] = parameters.view(tensor.name);

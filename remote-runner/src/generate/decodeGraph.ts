@@ -37,7 +37,11 @@ export interface StepGraph {
 /** Whole prompts, padded on the right: logits behind each one's last token, keys and values of all. */
 export function buildPrefill(g: Builder, model: CausalLm, { batch, length }: { batch: number; length: number }): Graph {
   const last = g.input(DECODE.last, 'int64', [batch]);
-  const attend = causalAttention(g, { onKeyValue: (layer, key, value) => outputKeyValue(g, layer, key, value) });
+  const attend = causalAttention(g, {
+    batch,
+    length,
+    onKeyValue: (layer, key, value) => outputKeyValue(g, layer, key, value),
+  });
   const { hidden, param } = body(g, model, [batch, length], attend);
   g.output(DECODE.logits, g.gemm(g.gather(hidden, last), param(model.headWeight), null, { transB: true }));
   return g.graph;
@@ -76,7 +80,7 @@ export function buildStep(
     const probabilities = g.softmax(g.concat([masked, newScore], 3));
     const [ofPast, ofNew] = g.split(probabilities, [capacity, 1], 3) as [Value, Value];
     const context = g.add(g.matMul(ofPast, pastValue), g.mul(ofNew, value));
-    return g.reshape(context, [rows, 1, model.heads * headDim]);
+    return g.reshape(context, [rows, model.heads * headDim]);
   };
   const { hidden, param } = body(g, model, [rows, 1], attend);
   g.output(DECODE.logits, g.gemm(hidden, param(model.headWeight), null, { transB: true }));
@@ -89,8 +93,9 @@ function outputKeyValue(g: Builder, layer: number, key: Value, value: Value): vo
 }
 
 function body(g: Builder, model: CausalLm, shape: readonly [number, number], attend: Attend) {
-  const ids = g.input(DECODE.ids, 'int64', shape);
-  const positions = g.input(DECODE.positions, 'int64', shape);
+  const tokens = [shape[0] * shape[1]];
+  const ids = g.reshape(g.input(DECODE.ids, 'int64', shape), tokens);
+  const positions = g.reshape(g.input(DECODE.positions, 'int64', shape), tokens);
   const { param } = parameterInputs(g, model);
   return { param, hidden: model.body({ g, ids, positions, param, attend, dropout: (x) => x }) };
 }

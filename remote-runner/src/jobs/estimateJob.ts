@@ -32,7 +32,8 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const { model, padTokenId } = prepared;
   const plan = new TrainingPlan({ recipe, train: samples.train, maxLength: samples.maxLength, padTokenId });
   const layout = layoutArena(model.parameters);
-  const shape = plan.largestBatch();
+  const largest = plan.largestBatch();
+  const shape = { ...largest, tokens: largest.batch * largest.length };
   const supervised = mostSupervised(plan);
   const memory = graphMemory(model, layout, shape, supervised, recipe);
 

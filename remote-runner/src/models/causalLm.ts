@@ -28,16 +28,16 @@ export interface AttentionOptions {
   readonly window?: number;
 }
 
-/** q [B, T, heads, headDim], k and v [B, T, kvHeads, headDim] → context [B, T, heads · headDim]. */
+/** q [N, heads, headDim], k and v [N, kvHeads, headDim] of N tokens → context [N, heads · headDim]. */
 export type Attend = (q: Value, k: Value, v: Value, options: AttentionOptions) => Value;
 
 export interface BodyContext {
   readonly g: Builder;
   /** A parameter by its name in {@link CausalLm.parameters}. */
   param(name: string): Value;
-  /** int64 [B, T] */
+  /** int64 [N]: the tokens of all rows; which of them see each other is the business of `attend`. */
   readonly ids: Value;
-  /** int64 [B, T] */
+  /** int64 [N] */
   readonly positions: Value;
   readonly attend: Attend;
   /** Zeroes a share `p` of the elements; the identity when not training. */
@@ -59,7 +59,7 @@ export interface CausalLm {
   /** The matrix [vocabSize, hiddenSize] that turns hidden states into logits; the embedding's own name where tied. */
   readonly headWeight: string;
   readonly embedding: string;
-  /** Token ids to normalised hidden states [B · T, hiddenSize]. */
+  /** Token ids to normalised hidden states [N, hiddenSize]. */
   body(context: BodyContext): Value;
 }
 

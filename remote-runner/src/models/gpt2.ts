@@ -60,25 +60,22 @@ export const gpt2: Architecture = {
       headWeight: tied ? 'transformer.wte.weight' : 'lm_head.weight',
       body(context) {
         const { g, param, ids, positions: at, attend, dropout } = context;
-        const [batch, length] = ids.shape as [number, number];
+        const tokens = ids.shape[0]!;
         const embedded = g.add(
           g.gather(param('transformer.wte.weight'), ids),
           g.gather(param('transformer.wpe.weight'), at),
         );
-        let x = dropout(g.reshape(embedded, [batch * length, hidden]), embedDropout);
+        let x = dropout(embedded, embedDropout);
         for (let layer = 0; layer < layers; layer++) {
           const name = `transformer.h.${layer}`;
           x = g.scope(`h.${layer}/attn`, () => {
             const qkv = conv1d(context, norm(context, x, `${name}.ln_1`, epsilon), `${name}.attn.c_attn`);
             const [q, k, v] = g
               .split(qkv, [hidden, hidden, hidden], 1)
-              .map((part) => g.reshape(part, [batch, length, heads, headDim]));
+              .map((part) => g.reshape(part, [tokens, heads, headDim]));
             const scale = (scaled ? 1 / Math.sqrt(headDim) : 1) / (byLayer ? layer + 1 : 1);
             const mixed = attend(q!, k!, v!, { layer, scale });
-            return g.add(
-              x,
-              dropout(conv1d(context, g.reshape(mixed, [batch * length, hidden]), `${name}.attn.c_proj`), residDropout),
-            );
+            return g.add(x, dropout(conv1d(context, mixed, `${name}.attn.c_proj`), residDropout));
           });
           x = g.scope(`h.${layer}/mlp`, () => {
             const h = act(g, conv1d(context, norm(context, x, `${name}.ln_2`, epsilon), `${name}.mlp.c_fc`));

@@ -63,26 +63,21 @@ export const gptNeo: Architecture = {
       headWeight: tied ? 'transformer.wte.weight' : 'lm_head.weight',
       body(context) {
         const { g, param, ids, positions: at, attend, dropout } = context;
-        const [batch, length] = ids.shape as [number, number];
+        const tokens = ids.shape[0]!;
         const embedded = g.add(
           g.gather(param('transformer.wte.weight'), ids),
           g.gather(param('transformer.wpe.weight'), at),
         );
-        let x = dropout(g.reshape(embedded, [batch * length, hidden]), embedDropout);
+        let x = dropout(embedded, embedDropout);
         for (let layer = 0; layer < layers; layer++) {
           const name = `transformer.h.${layer}`;
           x = g.scope(`h.${layer}/attn`, () => {
             const h = norm(context, x, `${name}.ln_1`, epsilon);
             const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((p) =>
-              g.reshape(linear(context, h, `${name}.attn.attention.${p}`, false), [batch, length, heads, headDim]),
+              g.reshape(linear(context, h, `${name}.attn.attention.${p}`, false), [tokens, heads, headDim]),
             );
             const mixed = attend(q!, k!, v!, { layer, scale: 1, ...(kinds[layer] === 'local' ? { window } : {}) });
-            const out = linear(
-              context,
-              g.reshape(mixed, [batch * length, hidden]),
-              `${name}.attn.attention.out_proj`,
-              true,
-            );
+            const out = linear(context, mixed, `${name}.attn.attention.out_proj`, true);
             return g.add(x, dropout(out, residDropout));
           });
           x = g.scope(`h.${layer}/mlp`, () => {

@@ -45,6 +45,7 @@ import { softmax } from './softmax';
 import { split } from './split';
 import { sqrt } from './sqrt';
 import { sub } from './sub';
+import { takeRows } from './takeRows';
 import { tanh } from './tanh';
 import { transpose } from './transpose';
 import { where } from './where';
@@ -103,6 +104,7 @@ const ALL: readonly OpDef[] = [
   split,
   sqrt,
   sub,
+  takeRows,
   tanh,
   transpose,
   where,

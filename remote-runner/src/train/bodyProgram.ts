@@ -14,12 +14,17 @@ import { parameterInputs } from '../models/parameterInputs';
 export interface BatchShape {
   readonly batch: number;
   readonly length: number;
+  /** N: rows that hold the batch's real tokens, packed; B · T where nothing is packed. */
+  readonly tokens: number;
 }
 
 /** Names of inputs and outputs of the body's graphs; a parameter goes by its own name. */
 export const BODY = {
   ids: 'ids',
   positions: 'positions',
+  /** Only where tokens are packed: see {@link Packing}. */
+  rowOfPlace: 'row_of_place',
+  placeOfRow: 'place_of_row',
   seed: 'seed',
   hidden: 'hidden',
   dHidden: 'd_hidden',
@@ -95,9 +100,21 @@ export function buildTraining(
   return { ...splitForwardBackward(g.graph, forwardCount, new Set([BODY.hidden])), dense, rowSparse };
 }
 
-function body(g: Builder, model: CausalLm, { batch, length }: BatchShape, training: { seed: () => Value } | null) {
-  const ids = g.input(BODY.ids, 'int64', [batch, length]);
-  const positions = g.input(BODY.positions, 'int64', [batch, length]);
+function body(
+  g: Builder,
+  model: CausalLm,
+  { batch, length, tokens }: BatchShape,
+  training: { seed: () => Value } | null,
+) {
+  const ids = g.input(BODY.ids, 'int64', [tokens]);
+  const positions = g.input(BODY.positions, 'int64', [tokens]);
+  const packing =
+    tokens < batch * length
+      ? {
+          rowOfPlace: g.input(BODY.rowOfPlace, 'int64', [batch * length]),
+          placeOfRow: g.input(BODY.placeOfRow, 'int64', [tokens]),
+        }
+      : undefined;
   const { param, declared: parameters } = parameterInputs(g, model);
   let seed: Value | undefined;
   let sites = 0;
@@ -111,7 +128,7 @@ function body(g: Builder, model: CausalLm, { batch, length }: BatchShape, traini
     ids,
     positions,
     dropout,
-    attend: causalAttention(g, { dropout: (x) => dropout(x, model.attentionDropout) }),
+    attend: causalAttention(g, { batch, length, packing, dropout: (x) => dropout(x, model.attentionDropout) }),
     param,
   });
   return { hidden, parameters };

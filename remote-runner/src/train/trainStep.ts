@@ -10,6 +10,7 @@ import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD } from '../heads/cau
 import type { CausalLm } from '../models/causalLm';
 import type { Arena } from './arena';
 import { type BatchShape, BODY, buildEvaluation, buildTraining, type RowSparseOutput } from './bodyProgram';
+import { type PackedBatch, packBatch } from './packedBatch';
 import { addRows } from './rowSparse';
 import { layOut, Workspace } from './workspace';
 
@@ -60,7 +61,7 @@ interface HeadProgram {
 export class TrainStep {
   private readonly programs = new Map<string, Promise<EvaluationProgram | TrainingProgram | HeadProgram>>();
   private readonly workspace = new Workspace();
-  private readonly batchViews = new Map<string, { hidden: TensorView; dHidden: TensorView; positions: TensorView }>();
+  private readonly hidden = new Map<number, { hidden: TensorView; dHidden: TensorView }>();
   private readonly trainable: ReadonlySet<string>;
 
   constructor(private readonly options: TrainStepOptions) {
@@ -69,8 +70,8 @@ export class TrainStep {
 
   /** Compiles what {@link accumulate} will need for such a batch, so that the first step is as fast as the others. */
   async prepare(batch: Batch, first: boolean): Promise<void> {
-    const { batchSize, length, rows } = batch;
-    await this.trainingProgram({ batch: batchSize, length }, first);
+    const { shape, rows } = packBatch(batch);
+    await this.trainingProgram(shape, first);
     for (const [i, size] of chunkSizes(rows.length, this.options.model.vocabSize).entries()) {
       await this.headProgram(size, first && i === 0 ? 'first' : 'more');
     }
@@ -81,13 +82,11 @@ export class TrainStep {
    * @returns Σ weight · loss over the batch's supervised tokens (natural log)
    */
   async accumulate(batch: Batch, { weight, first, seed }: AccumulateOptions): Promise<number> {
-    const shape: BatchShape = { batch: batch.batchSize, length: batch.length };
-    const program = await this.trainingProgram(shape, first);
-    const { hidden, dHidden, positions } = this.viewsOf(shape);
+    const packed = packBatch(batch);
+    const program = await this.trainingProgram(packed.shape, first);
+    const { hidden, dHidden } = this.hiddenViews(packed.shape.tokens);
     const { saved, read } = program.bind();
-    const ids = view(batch.inputIds, [shape.batch, shape.length]);
-    const inputs: Record<string, TensorView> = { [BODY.ids]: ids, [BODY.positions]: positions };
-    inputs[BODY.seed] = view(BigInt64Array.of(seed), []);
+    const inputs: Record<string, TensorView> = { ...packed.inputs, [BODY.seed]: view(BigInt64Array.of(seed), []) };
     for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
 
     await program.forward.run(inputs, { [BODY.hidden]: hidden, ...saved });
@@ -95,7 +94,7 @@ export class TrainStep {
     const gradients = this.options.gradients;
     if (first) for (const name of program.untouched) gradients.slice(name).fill(0);
     const loss = await this.headGradients(
-      batch,
+      packed,
       hidden.data as Float32Array,
       dHidden.data as Float32Array,
       weight,
@@ -122,21 +121,19 @@ export class TrainStep {
 
   /** Σ loss over the batch's supervised tokens (natural log), without dropout. */
   async evaluate(batch: Batch): Promise<number> {
-    const shape: BatchShape = { batch: batch.batchSize, length: batch.length };
-    const { forward } = await this.program(`eval ${shape.batch}x${shape.length}`, async () => ({
+    const packed = packBatch(batch);
+    const { shape } = packed;
+    const { forward } = await this.program(`eval ${keyOf(shape)}`, async () => ({
       forward: await this.options.engine.compile(
         buildEvaluation(this.options.newBuilder('evaluation'), this.options.model, shape),
       ),
     }));
-    const { hidden, positions } = this.viewsOf(shape);
-    const inputs: Record<string, TensorView> = {
-      [BODY.ids]: view(batch.inputIds, [shape.batch, shape.length]),
-      [BODY.positions]: positions,
-    };
+    const { hidden } = this.hiddenViews(shape.tokens);
+    const inputs: Record<string, TensorView> = { ...packed.inputs };
     for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
     await forward.run(inputs, { [BODY.hidden]: hidden });
     let sum = 0;
-    await this.eachChunk(batch, 'loss', hidden.data as Float32Array, 1, async (head) => {
+    await this.eachChunk(packed, 'loss', hidden.data as Float32Array, 1, async (head) => {
       sum += (head.loss.data as Float32Array)[0]!;
     });
     return sum;
@@ -150,7 +147,7 @@ export class TrainStep {
 
   /** Fills `dHidden` and the head weight's gradient. @returns Σ weight · loss */
   private async headGradients(
-    batch: Batch,
+    batch: PackedBatch,
     hidden: Float32Array,
     dHidden: Float32Array,
     weight: number,
@@ -169,7 +166,7 @@ export class TrainStep {
   }
 
   private async eachChunk(
-    batch: Batch,
+    batch: PackedBatch,
     mode: 'loss' | 'first' | 'more',
     hidden: Float32Array,
     weight: number,
@@ -225,7 +222,7 @@ export class TrainStep {
   }
 
   private trainingProgram(shape: BatchShape, first: boolean): Promise<TrainingProgram> {
-    return this.program(`train ${shape.batch}x${shape.length} ${first}`, () => this.compileTraining(shape, !first));
+    return this.program(`train ${keyOf(shape)} ${first}`, () => this.compileTraining(shape, !first));
   }
 
   private headProgram(rows: number, kind: 'loss' | 'first' | 'more'): Promise<HeadProgram> {
@@ -285,19 +282,13 @@ export class TrainStep {
     return { forward, backward, bind, rowSparse: graphs.rowSparse, rowViews, untouched };
   }
 
-  private viewsOf({ batch, length }: BatchShape) {
-    const key = `${batch}x${length}`;
-    let found = this.batchViews.get(key);
+  private hiddenViews(rows: number): { hidden: TensorView; dHidden: TensorView } {
+    let found = this.hidden.get(rows);
     if (!found) {
-      const rows = batch * length;
       const width = this.options.model.hiddenSize;
-      const positions = BigInt64Array.from({ length: rows }, (_, i) => BigInt(i % length));
-      found = {
-        hidden: view(new Float32Array(rows * width), [rows, width]),
-        dHidden: view(new Float32Array(rows * width), [rows, width]),
-        positions: view(positions, [batch, length]),
-      };
-      this.batchViews.set(key, found);
+      const fresh = () => view(new Float32Array(rows * width), [rows, width]);
+      found = { hidden: fresh(), dHidden: fresh() };
+      this.hidden.set(rows, found);
     }
     return found;
   }
@@ -319,6 +310,10 @@ export class TrainStep {
     this.programs.set(key, found);
     return found;
   }
+}
+
+function keyOf({ batch, length, tokens }: BatchShape): string {
+  return `${batch}x${length}/${tokens}`;
 }
 
 async function releaseProgram(program: EvaluationProgram | TrainingProgram | HeadProgram): Promise<void> {
