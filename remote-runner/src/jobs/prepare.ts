@@ -32,7 +32,8 @@ export async function prepareModel(nameOrPath: string, options: PrepareOptions):
     baseDir,
     ...(revision ? { revision } : {}),
     ...(signal ? { signal } : {}),
-    onProgress: ({ file, bytes, totalBytes }) => onStage?.(`Downloading ${file} (${formatBytes(bytes)} of ${formatBytes(totalBytes)})`),
+    onProgress: ({ file, bytes, totalBytes }) =>
+      onStage?.(`Downloading ${file} (${formatBytes(bytes)} of ${formatBytes(totalBytes)})`),
     onWarning: (message) => onWarning?.(message),
   });
   onStage?.('Opening the model');
@@ -54,16 +55,28 @@ export interface PreparedSamples extends LoadedDataset {
 }
 
 /** Reads and tokenizes the data as the recipe says, for this model. @throws TuneyardError what `loadDataset` throws */
-export async function prepareSamples(recipe: Recipe, { model, tokenizer }: PreparedModel, options: PrepareOptions): Promise<PreparedSamples> {
+export async function prepareSamples(
+  recipe: Recipe,
+  { model, tokenizer }: PreparedModel,
+  options: PrepareOptions,
+): Promise<PreparedSamples> {
   const { baseDir, signal, onStage } = options;
   const maxLength = Math.min(recipe.max_length, model.maxPositions);
   onStage?.('Reading the data');
-  const samples = await loadDataset(recipe.dataset, { tokenizer, maxLength, seed: recipe.seed, baseDir, ...(signal ? { signal } : {}) });
+  const samples = await loadDataset(recipe.dataset, {
+    tokenizer,
+    maxLength,
+    seed: recipe.seed,
+    baseDir,
+    ...(signal ? { signal } : {}),
+  });
   const warnings = [...samples.warnings];
   // The default of 512 is no wish of the user's: only what is cut shorter than asked for is worth a word.
   const longest = Math.max(...samples.train.map((sample) => sample.inputIds.length));
   if (maxLength < recipe.max_length && longest === maxLength) {
-    warnings.push(`max_length ${recipe.max_length} is more than the model's ${model.maxPositions} positions: samples are cut at ${maxLength} tokens`);
+    warnings.push(
+      `max_length ${recipe.max_length} is more than the model's ${model.maxPositions} positions: samples are cut at ${maxLength} tokens`,
+    );
   }
   return { ...samples, warnings, maxLength };
 }

@@ -6,21 +6,29 @@ import type { Recipe } from '@protocol/recipe';
 import type { TrainResult } from '@protocol/runner';
 import { chooseDevice } from '../engine/device';
 import { openEngine } from '../engine/openEngine';
-import { createDecoder } from '../generate/kvCache';
-import { generate } from '../generate/generate';
 import { eosTokens } from '../generate/eosTokens';
+import { generate } from '../generate/generate';
+import { createDecoder } from '../generate/kvCache';
 import { requireDiskSpace } from '../hub/diskSpace';
 import { loadParameters } from '../models/loadModel';
 import { newBuilder } from '../ops/index';
 import { createGradientNorm } from '../optim/gradientNorm';
 import { createOptimizer } from '../optim/index';
 import { Arena } from '../train/arena';
-import { checkpointBytes, type NamedTensor, pruneCheckpoints, readCheckpoint, recoverCheckpoints, writeCheckpoint, writeModelDir } from '../train/checkpoint';
+import {
+  checkpointBytes,
+  type NamedTensor,
+  pruneCheckpoints,
+  readCheckpoint,
+  recoverCheckpoints,
+  writeCheckpoint,
+  writeModelDir,
+} from '../train/checkpoint';
 import { runLoop } from '../train/loop';
 import { emptyWindow } from '../train/metrics';
 import { evaluationBatches, planFingerprint, TrainingPlan } from '../train/plan';
-import { TrainStep } from '../train/trainStep';
 import { parseTrainerState, type TrainerState } from '../train/trainerState';
+import { TrainStep } from '../train/trainStep';
 import { type PreparedModel, prepareModel, prepareSamples } from './prepare';
 import type { TrainRequest } from './requests';
 
@@ -41,18 +49,30 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   const samples = await prepareSamples(recipe, prepared, prepare);
   const { model, padTokenId } = prepared;
   const plan = new TrainingPlan({ recipe, train: samples.train, maxLength: samples.maxLength, padTokenId });
-  const evalBatches = recipe.eval_strategy === 'no' ? [] : evaluationBatches(samples.eval, recipe, samples.maxLength, padTokenId);
+  const evalBatches =
+    recipe.eval_strategy === 'no' ? [] : evaluationBatches(samples.eval, recipe, samples.maxLength, padTokenId);
 
   onStage?.('Loading the weights');
   const engine = await openEngine(recipe.device);
   const parameters = await loadParameters(prepared, signal);
   const gradients = new Arena(parameters.layout);
-  const optimizer = await createOptimizer(recipe.optim, { engine, newBuilder, layout: parameters.layout, parameters: parameters.data, gradients: gradients.data, recipe });
+  const optimizer = await createOptimizer(recipe.optim, {
+    engine,
+    newBuilder,
+    layout: parameters.layout,
+    parameters: parameters.data,
+    gradients: gradients.data,
+    recipe,
+  });
   const weights = namedWeights(parameters);
   const moments = optimizer.state.map(({ name, data }): NamedTensor => ({ name, shape: [data.length], data }));
   const checkpoints = join(runDir, 'checkpoints');
   await mkdir(checkpoints, { recursive: true });
-  await requireDiskSpace(runDir, (recipe.save_strategy === 'no' ? 0 : checkpointBytes({ weights, optimizer: moments })) + 4 * parameters.layout.size, 'the first checkpoint and the final model');
+  await requireDiskSpace(
+    runDir,
+    (recipe.save_strategy === 'no' ? 0 : checkpointBytes({ weights, optimizer: moments })) + 4 * parameters.layout.size,
+    'the first checkpoint and the final model',
+  );
 
   const fingerprint = planFingerprint(recipe, samples.train);
   const resumed = await resume(request, checkpoints, weights, moments, fingerprint, warn);
@@ -78,7 +98,11 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     ...(resumed ? { resumed_from: resumed.path } : {}),
   });
   for (const message of samples.warnings) warn('dataset', message);
-  if (recipe.eval_strategy !== 'no' && samples.eval.length === 0) warn('no_evaluation', 'there are no evaluation samples: set dataset.test_size or dataset.test_path to see an evaluation loss');
+  if (recipe.eval_strategy !== 'no' && samples.eval.length === 0)
+    warn(
+      'no_evaluation',
+      'there are no evaluation samples: set dataset.test_size or dataset.test_path to see an evaluation loss',
+    );
 
   const trainStep = new TrainStep({ engine, newBuilder, model, parameters, gradients });
   const gradientNorm = await createGradientNorm({ engine, newBuilder, gradients: gradients.data });
@@ -102,16 +126,29 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
         emit(event);
       },
       async save(current) {
-        const written = await writeCheckpoint({ root: checkpoints, step: current.step, modelFiles, weights, optimizer: moments, state: current });
+        const written = await writeCheckpoint({
+          root: checkpoints,
+          step: current.step,
+          modelFiles,
+          weights,
+          optimizer: moments,
+          state: current,
+        });
         lastCheckpoint = written.path;
         const removed =
           recipe.save_total_limit === undefined
             ? []
-            : await pruneCheckpoints(checkpoints, { limit: recipe.save_total_limit, last: current.step, ...(current.best ? { best: current.best.step } : {}) });
+            : await pruneCheckpoints(checkpoints, {
+                limit: recipe.save_total_limit,
+                last: current.step,
+                ...(current.best ? { best: current.best.step } : {}),
+              });
         emit({ type: 'checkpoint', step: current.step, path: written.path, bytes: written.bytes, removed });
       },
       lastCheckpoint: () => lastCheckpoint,
-      ...(plan.totalSteps > 0 ? { generate: (at: number) => (at < plan.totalSteps ? writeTexts(at) : Promise.resolve()) } : {}),
+      ...(plan.totalSteps > 0
+        ? { generate: (at: number) => (at < plan.totalSteps ? writeTexts(at) : Promise.resolve()) }
+        : {}),
     });
     step = state.step;
     const result = (extra: Partial<TrainResult>): TrainResult => ({
@@ -120,7 +157,9 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       total_steps: plan.totalSteps,
       ...(state.first_loss !== null ? { first_loss: state.first_loss } : {}),
       ...(state.last_loss !== null ? { last_loss: state.last_loss } : {}),
-      ...(state.last_eval_loss !== null ? { eval_loss: state.last_eval_loss, eval_perplexity: Math.exp(state.last_eval_loss) } : {}),
+      ...(state.last_eval_loss !== null
+        ? { eval_loss: state.last_eval_loss, eval_perplexity: Math.exp(state.last_eval_loss) }
+        : {}),
       ...(state.best ? { best_step: state.best.step, best_metric: state.best.metric } : {}),
       runtime: (performance.now() - started) / 1000,
       ...extra,
@@ -180,9 +219,13 @@ async function resume(
   const { checkpoint, skipped } = await recoverCheckpoints(root, signal);
   if (wanted === false) {
     if (checkpoint) {
-      throw new TuneyardError('usage', 'this run directory holds checkpoints of a run already: resume it (--resume), or choose another directory.', {
-        place: { file: root },
-      });
+      throw new TuneyardError(
+        'usage',
+        'this run directory holds checkpoints of a run already: resume it (--resume), or choose another directory.',
+        {
+          place: { file: root },
+        },
+      );
     }
     return undefined;
   }
@@ -195,7 +238,10 @@ async function resume(
   const opened = await readCheckpoint(path, { verified: path === checkpoint?.path, ...(signal ? { signal } : {}) });
   const state = parseTrainerState(opened.state, path);
   if (state.fingerprint !== fingerprint) {
-    warn('recipe_changed', 'the recipe or the data changed since this checkpoint: the run goes on, but not as the uninterrupted one would have');
+    warn(
+      'recipe_changed',
+      'the recipe or the data changed since this checkpoint: the run goes on, but not as the uninterrupted one would have',
+    );
     state.fingerprint = fingerprint;
   }
   await opened.loadWeights(weights, signal);
