@@ -32,8 +32,8 @@ export const HELD_OUT: readonly Character[] = [
 
 const COUNT = 400;
 const SEED = 7;
-const MIN_WORDS = 40;
-const MAX_WORDS = 60;
+const MIN_WORDS = 20;
+const MAX_WORDS = 110;
 
 /** The prompt: one line of facts, then the word behind which the backstory begins. */
 export function characterPrompt({ name, race, class: calling, home }: Character): string {
@@ -78,7 +78,12 @@ function tell(random: Random, character: Character, first: string, gender: 'she'
   const secret = () => pick(random, wound.secret);
   const quirk = () => pick(random, QUIRKS);
   const ending = () => pick(random, ENDINGS);
+  // Some heroes are a line in a ledger, of others one never hears the end: lengths differ as they do in people's own data.
   const arc = pick(random, [
+    [opening, happened],
+    [opening, vow],
+    [opening, learnt, quirk],
+    [opening, happened, vow],
     [opening, happened, vow, secret],
     [opening, happened, learnt, vow],
     [opening, learnt, happened, vow],
@@ -88,6 +93,8 @@ function tell(random: Random, character: Character, first: string, gender: 'she'
     [opening, race, happened, vow, secret],
     [opening, happened, vow, quirk, secret],
     [opening, race, quirk, happened, vow],
+    [opening, race, learnt, happened, vow, secret, ending],
+    [opening, learnt, quirk, race, happened, vow, secret, ending],
   ]);
   const slots: Record<string, string> = {
     ...PRONOUNS[gender],
