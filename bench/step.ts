@@ -61,10 +61,16 @@ const gemm = await new NodeEngine(ops).compile(g.graph);
 const square = () => view(new Float32Array(SIZE * SIZE).fill(0.5), [SIZE, SIZE]);
 const [a, b, c] = [square(), square(), square()];
 const rates: number[] = [];
+// The first run after something else finds cold caches and sleeping threads: three in a row, and the best counts, which
+// is the hardest rate to be compared with.
 const measureGemm = async () => {
-  const started = performance.now();
-  await gemm.run({ a, b }, { c });
-  rates.push((2 * SIZE ** 3) / 1e6 / (performance.now() - started));
+  let best = 0;
+  for (let i = 0; i < 3; i++) {
+    const started = performance.now();
+    await gemm.run({ a, b }, { c });
+    best = Math.max(best, (2 * SIZE ** 3) / 1e6 / (performance.now() - started));
+  }
+  rates.push(best);
 };
 
 const seconds: number[] = [];

@@ -63,6 +63,7 @@ async function train(name: (typeof TRAINING_RUNS)[number]) {
     window: emptyWindow(),
     best: null,
     evals_without_gain: 0,
+    evaluation_due: false,
     first_loss: null,
     last_loss: null,
     last_eval_loss: null,

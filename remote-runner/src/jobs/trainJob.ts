@@ -199,6 +199,7 @@ function freshState(plan: TrainingPlan, fingerprint: string): TrainerState {
     window: emptyWindow(),
     best: null,
     evals_without_gain: 0,
+    evaluation_due: false,
     first_loss: null,
     last_loss: null,
     last_eval_loss: null,

@@ -45,6 +45,8 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
   const { recipe, plan, state, signal } = context;
   const warmup = recipe.warmup_steps > 0 ? recipe.warmup_steps : Math.ceil(recipe.warmup_ratio * plan.totalSteps);
   let saved = state.step;
+  // A run that was stopped in the middle of an evaluation makes up for it.
+  if (await evaluateIfDue(context)) return 'completed';
   while (state.step < plan.totalSteps) {
     if (signal?.aborted) break;
     const started = performance.now();
@@ -72,17 +74,10 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
     const epochEnd = state.step % plan.stepsPerEpoch === 0 || last;
     if (state.step % recipe.logging_steps === 0 || last) log(context, rate, norm);
 
-    let stop = false;
-    if (
+    state.evaluation_due =
       context.evalBatches.length > 0 &&
-      isDue(recipe.eval_strategy, recipe.eval_steps ?? recipe.logging_steps, state.step, epochEnd, last)
-    ) {
-      const evaluation = await evaluateBatches(context.step, context.evalBatches, () => signal?.aborted === true);
-      if (evaluation) {
-        stop = judge(context, evaluation);
-        await context.generate?.(state.step);
-      }
-    }
+      isDue(recipe.eval_strategy, recipe.eval_steps ?? recipe.logging_steps, state.step, epochEnd, last);
+    const stop = await evaluateIfDue(context);
     const bestNow = state.best?.step === state.step && recipe.load_best_model_at_end;
     const due =
       recipe.save_strategy !== 'no' &&
@@ -98,6 +93,18 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
     return 'stopped';
   }
   return 'completed';
+}
+
+/** Evaluates, unless asked to stop meanwhile: then it stays due. @returns whether training ends early */
+async function evaluateIfDue(context: LoopContext): Promise<boolean> {
+  const { state, signal } = context;
+  if (!state.evaluation_due) return false;
+  const evaluation = await evaluateBatches(context.step, context.evalBatches, () => signal?.aborted === true);
+  if (!evaluation) return false;
+  state.evaluation_due = false;
+  const stop = judge(context, evaluation);
+  await context.generate?.(state.step);
+  return stop;
 }
 
 function isDue(

@@ -14,6 +14,8 @@ export const trainerStateSchema = z.strictObject({
   best: z.strictObject({ step: z.number().int(), metric: z.number() }).nullable(),
   /** Evaluations since the best one. */
   evals_without_gain: z.number().int(),
+  /** The run was stopped before or during an evaluation at this step. */
+  evaluation_due: z.boolean(),
   first_loss: z.number().nullable(),
   last_loss: z.number().nullable(),
   last_eval_loss: z.number().nullable(),

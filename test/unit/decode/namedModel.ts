@@ -29,7 +29,7 @@ function randomWeights(seed: number): NamedTensor[] {
   }));
 }
 
-async function sourceFolder(dir: string): Promise<string> {
+export async function sourceFolder(dir: string): Promise<string> {
   await mkdir(dir, { recursive: true });
   const sample = 'the old mage of the north and the old sword of the south. the end of the road';
   const tokenizer = trainBpe(sample, { vocabSize: 290, specialTokens: ['<|endoftext|>'] });

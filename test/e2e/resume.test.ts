@@ -1,0 +1,222 @@
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { EvalEvent, LogEvent, RunEvent } from '@protocol/events';
+import { Random } from '@runner/data/random';
+import { gpt2 } from '@runner/models/gpt2';
+import { initializeParameters } from '@runner/models/initialize';
+import { writeModelDir } from '@runner/train/checkpoint';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tuneyard, tuneyardProcess } from '../unit/cli/support';
+import { sourceFolder } from '../unit/decode/namedModel';
+
+const CONFIG = {
+  model_type: 'gpt2',
+  vocab_size: 290,
+  n_embd: 24,
+  n_layer: 2,
+  n_head: 3,
+  n_positions: 80,
+  // Dropout as GPT-2 has it: a resumed run must drop the same units.
+  resid_pdrop: 0.1,
+  embd_pdrop: 0.1,
+  attn_pdrop: 0.1,
+};
+
+const OPTIMIZERS = ['adamw', 'adam', 'sgd', 'adagrad', 'adafactor'] as const;
+
+let folder: string;
+
+/** Uneven lengths, accumulation over three batches, a schedule with warmup: all that a resumed run must take up. */
+const recipe = (more: Record<string, unknown> = {}) => ({
+  model: './model',
+  dataset: './data.jsonl',
+  max_length: 64,
+  learning_rate: 1e-2,
+  lr_scheduler_type: 'cosine',
+  warmup_steps: 3,
+  num_train_epochs: 4,
+  per_device_train_batch_size: 3,
+  gradient_accumulation_steps: 3,
+  group_by_length: true,
+  weight_decay: 0.1,
+  logging_steps: 3,
+  eval_strategy: 'steps',
+  eval_steps: 4,
+  save_strategy: 'steps',
+  save_steps: 2,
+  save_total_limit: 2,
+  ...more,
+});
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tuneyard-resume-'));
+  const parameters = initializeParameters(gpt2.parse(CONFIG, 'config.json'), 3);
+  const weights = parameters.layout.tensors.map(({ name, shape }) => ({ name, shape, data: parameters.slice(name) }));
+  await writeModelDir({
+    dir: join(folder, 'model'),
+    sourceDir: await sourceFolder(join(folder, 'source')),
+    config: CONFIG,
+    weights,
+  });
+  const random = new Random(5);
+  const rows = Array.from({ length: 50 }, (_, i) => ({
+    text: `the mage ${i} of`,
+    target: ` ${'the north and '.repeat(1 + random.nextInt(4))}the sword`,
+  }));
+  await writeFile(join(folder, 'data.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  for (const optim of OPTIMIZERS)
+    await writeFile(join(folder, `${optim}.tune.json`), JSON.stringify(recipe({ optim })));
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const runDir = (name: string) => join(folder, 'runs', name);
+const train = (optim: string, name: string, ...more: string[]) => [
+  'train',
+  join(folder, `${optim}.tune.json`),
+  '--run-dir',
+  runDir(name),
+  ...more,
+];
+
+function events(name: string): RunEvent[] {
+  const file = join(runDir(name), 'events.jsonl');
+  if (!existsSync(file)) return [];
+  const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1);
+  return lines.map((line) => JSON.parse(line) as RunEvent);
+}
+
+/** What of a run follows from recipe and data alone: the last word on each step, without times and memory. */
+function numbers(name: string) {
+  const found = new Map<string, unknown>();
+  for (const event of events(name)) {
+    if (event.type === 'log') {
+      const { step, epoch, loss, learning_rate, grad_norm, supervised_tokens, tokens_seen }: LogEvent = event;
+      found.set(`log ${step}`, { epoch, loss, learning_rate, grad_norm, supervised_tokens, tokens_seen });
+    } else if (event.type === 'eval') {
+      const { step, eval_loss, best }: EvalEvent = event;
+      found.set(`eval ${step}`, { eval_loss, best });
+    }
+  }
+  return found;
+}
+
+const finalWeights = (name: string) => readFileSync(join(runDir(name), 'model', 'model.safetensors'));
+
+function expectSameRun(resumed: string, whole: string): void {
+  expect(numbers(resumed)).toEqual(numbers(whole));
+  expect(finalWeights(resumed).equals(finalWeights(whole))).toBe(true);
+  events(resumed).forEach((event, i) => {
+    expect(event.seq).toBe(i + 1);
+  });
+}
+
+/** Starts a run and kills it without warning as soon as it has said so many lines. */
+async function trainAndKill(optim: string, name: string, lines: number, delayMs: number): Promise<boolean> {
+  const child = tuneyardProcess([...train(optim, name, '--json'), ...(events(name).length > 0 ? ['--resume'] : [])]);
+  let said = 0;
+  child.stdout.on('data', (data: Buffer) => {
+    for (const byte of data) if (byte === 10) said++;
+    if (said >= lines) setTimeout(() => child.kill('SIGKILL'), delayMs);
+  });
+  const [, signal] = await once(child, 'exit');
+  return signal === 'SIGKILL';
+}
+
+describe('a run that is killed and resumed', () => {
+  it('ends bit for bit as one that was left alone, however often and wherever it was killed', async () => {
+    expect((await tuneyard(train('adamw', 'whole'))).status).toBe(0);
+    const seed = Date.now() % 2 ** 31;
+    const random = new Random(seed);
+    let kills = 0;
+    for (let attempt = 0; attempt < 4; attempt++) {
+      if (await trainAndKill('adamw', 'killed', 4 + random.nextInt(9), random.nextInt(40))) kills++;
+    }
+    expect(kills, `seed ${seed}`).toBeGreaterThan(0);
+    const last = await tuneyard(train('adamw', 'killed', '--resume'));
+    expect(last.status, `seed ${seed}: ${last.stderr}`).toBe(0);
+    expectSameRun('killed', 'whole');
+  });
+
+  it('uses the checkpoint before one that was cut short, and says so', async () => {
+    // The middle of a run, with two checkpoints.
+    const child = tuneyardProcess(train('adamw', 'cut', '--json'));
+    let out = '';
+    child.stdout.on('data', (data) => {
+      out += data;
+      if (out.split('"type":"checkpoint"').length > 4) child.kill('SIGKILL');
+    });
+    await once(child, 'exit');
+    const checkpoints = join(runDir('cut'), 'checkpoints');
+    const kept = (await readdir(checkpoints))
+      .flatMap((name) => (/^step-\d+$/.test(name) ? [Number(name.slice(5))] : []))
+      .sort((a, b) => b - a);
+    expect(kept.length).toBeGreaterThan(1);
+    await truncate(join(checkpoints, `step-${kept[0]}`, 'model.safetensors'), 1000);
+    expect((await tuneyard(train('adamw', 'cut', '--resume'))).status).toBe(0);
+    const skipped = events('cut').find((event) => event.type === 'warning' && event.code === 'checkpoint_skipped');
+    expect(skipped).toMatchObject({ message: expect.stringContaining(`step-${kept[0]}`) });
+    expect(events('cut').findLast((event) => event.type === 'start')).toMatchObject({ step: kept[1] });
+    expectSameRun('cut', 'whole');
+  });
+});
+
+describe('a run that is asked to stop', () => {
+  it.each(OPTIMIZERS)('saves at the end of the step and goes on as if nothing had been (%s)', async (optim) => {
+    const whole = optim === 'adamw' ? 'whole' : `whole-${optim}`;
+    if (optim !== 'adamw') expect((await tuneyard(train(optim, whole))).status).toBe(0);
+    const child = tuneyardProcess(train(optim, `stopped-${optim}`, '--json'));
+    let asked = false;
+    child.stdout.on('data', (data: Buffer) => {
+      if (asked || !data.includes('"type":"log"')) return;
+      asked = true;
+      child.kill('SIGINT');
+    });
+    expect(await once(child, 'exit')).toEqual([0, null]);
+    const end = events(`stopped-${optim}`).at(-1);
+    expect(end).toMatchObject({ type: 'end', status: 'stopped' });
+    expect(events(`stopped-${optim}`)).toContainEqual(
+      expect.objectContaining({ type: 'checkpoint', step: (end as { step: number }).step }),
+    );
+    expect((await tuneyard(train(optim, `stopped-${optim}`, '--resume'))).status).toBe(0);
+    expectSameRun(`stopped-${optim}`, whole);
+  });
+});
+
+describe('what a run keeps', () => {
+  it('the best and the last checkpoint, whatever the limit; and it ends with the best one’s weights', async () => {
+    const file = join(folder, 'best.tune.json');
+    // So high a rate that the model gets worse again.
+    await writeFile(
+      file,
+      JSON.stringify(recipe({ learning_rate: 0.3, save_total_limit: 1, eval_steps: 2, load_best_model_at_end: true })),
+    );
+    expect((await tuneyard(['train', file, '--run-dir', runDir('best')])).status).toBe(0);
+    const evals = events('best').filter((event) => event.type === 'eval');
+    const best = evals.reduce((a, b) => (b.eval_loss < a.eval_loss ? b : a));
+    const end = events('best').at(-1);
+    expect(end).toMatchObject({ status: 'completed', best_step: best.step });
+    const last = (end as { step: number }).step;
+    expect((await readdir(join(runDir('best'), 'checkpoints'))).sort()).toEqual(
+      [...new Set([`step-${best.step}`, `step-${last}`])].sort(),
+    );
+    const kept = readFileSync(join(runDir('best'), 'checkpoints', `step-${best.step}`, 'model.safetensors'));
+    expect(finalWeights('best').equals(kept)).toBe(true);
+  });
+
+  it('stops early when the metric no longer improves', async () => {
+    const file = join(folder, 'early.tune.json');
+    await writeFile(
+      file,
+      JSON.stringify(recipe({ learning_rate: 1, max_grad_norm: 0, eval_steps: 1, early_stopping_patience: 2 })),
+    );
+    expect((await tuneyard(['train', file, '--run-dir', runDir('early')])).status).toBe(0);
+    const steps = events('early').flatMap((event) => (event.type === 'eval' ? [event.best] : []));
+    expect(steps.slice(-2)).toEqual([false, false]);
+    expect(events('early').at(-1)).toMatchObject({ status: 'completed', step: steps.length });
+    expect(steps.length).toBeLessThan(20);
+  });
+});
