@@ -1,0 +1,109 @@
+/**
+ * Our side of `bench peer`, in a process of its own so that its memory is its own:
+ * `node --import tsx bench/lib/peerRun.ts MODEL_DIR BATCHES.json max|longest STEPS WARMUP` prints one line of JSON.
+ */
+import { readFileSync } from 'node:fs';
+import { recipeSchema } from '@protocol/recipe';
+import { NodeEngine } from '@runner/engine/node';
+import { loadParameters, openModel } from '@runner/models/loadModel';
+import { newBuilder, ops } from '@runner/ops/index';
+import { createGradientNorm } from '@runner/optim/gradientNorm';
+import { createOptimizer } from '@runner/optim/index';
+import { Arena } from '@runner/train/arena';
+import { runLoop } from '@runner/train/loop';
+import { emptyWindow } from '@runner/train/metrics';
+import { TrainingPlan } from '@runner/train/plan';
+import { TrainStep } from '@runner/train/trainStep';
+import { median } from './statistics';
+
+const [modelDir, batchesFile, pad, stepsText, warmupText] = process.argv.slice(2) as [
+  string,
+  string,
+  string,
+  string,
+  string,
+];
+const [steps, warmup] = [Number(stepsText), Number(warmupText)];
+const { batches } = JSON.parse(readFileSync(batchesFile, 'utf8')) as {
+  batches: { input_ids: number[]; labels: number[] }[][];
+};
+const size = batches[0]!.length;
+const train = batches.flat().map((sample, i) => ({
+  inputIds: Int32Array.from(sample.input_ids),
+  labels: Int32Array.from(sample.labels),
+  line: i + 1,
+  truncated: false,
+}));
+const longest = Math.max(...train.map(({ inputIds }) => inputIds.length));
+const recipe = recipeSchema.parse({
+  model: modelDir,
+  dataset: 'batches',
+  max_steps: steps,
+  per_device_train_batch_size: size,
+  pad_to: pad === 'max' ? 'max_length' : 'bucket',
+  max_length: longest,
+  logging_steps: 1,
+  eval_strategy: 'no',
+  save_strategy: 'no',
+});
+const opened = await openModel(modelDir);
+const parameters = await loadParameters(opened);
+const gradients = new Arena(parameters.layout);
+const engine = new NodeEngine(ops);
+const context = {
+  engine,
+  newBuilder,
+  layout: parameters.layout,
+  parameters: parameters.data,
+  gradients: gradients.data,
+};
+const losses: number[] = [];
+const seconds: number[] = [];
+const tokens: number[] = [];
+await runLoop({
+  recipe,
+  plan: new TrainingPlan({
+    recipe,
+    train,
+    maxLength: longest,
+    padTokenId: 0,
+    epochPlan: () => batches.map((_, at) => [Array.from({ length: size }, (_sample, i) => at * size + i)]),
+  }),
+  step: new TrainStep({ engine, newBuilder, model: opened.model, parameters, gradients }),
+  optimizer: await createOptimizer('adamw', { ...context, recipe }),
+  gradientNorm: await createGradientNorm({ engine, newBuilder, gradients: gradients.data }),
+  evalBatches: [],
+  evalSamples: 0,
+  state: {
+    step: 0,
+    total_steps: steps,
+    tokens_seen: 0,
+    runtime: 0,
+    window: emptyWindow(),
+    best: null,
+    evals_without_gain: 0,
+    evaluation_due: false,
+    first_loss: null,
+    last_loss: null,
+    last_eval_loss: null,
+    fingerprint: '',
+  },
+  emit(event) {
+    if (event.type !== 'log') return;
+    losses.push(event.loss);
+    seconds.push(event.step_seconds);
+    tokens.push(event.tokens_per_second * event.step_seconds);
+  },
+  save: () => Promise.resolve(),
+  lastCheckpoint: () => undefined,
+});
+const measured = seconds.slice(warmup);
+const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
+console.log(
+  JSON.stringify({
+    tokens_per_second: sum(tokens.slice(warmup)) / sum(measured),
+    step_seconds: median(measured),
+    losses,
+    peak_rss_gb: process.resourceUsage().maxRSS / 1e6,
+  }),
+);
