@@ -25,11 +25,19 @@ export interface Executable {
   release(): Promise<void>;
 }
 
+export interface CompileOptions {
+  /**
+   * Whether memory for values in between is kept from run to run (the default) or given back after each: slower by a
+   * few percent, but graphs for many shapes then do not hold memory side by side.
+   */
+  readonly keepMemory?: boolean;
+}
+
 export interface Engine {
   /** "CPU", "CUDA:0 (NVIDIA L4)". */
   readonly label: string;
   /** Optimises, serialises and loads a graph. */
-  compile(graph: Graph): Promise<Executable>;
+  compile(graph: Graph, options?: CompileOptions): Promise<Executable>;
 }
 
 export function view(data: TensorData, shape: Shape): TensorView {

@@ -8,7 +8,7 @@ import { formatShape, type Graph, sameShape, type Value } from '../graph/ir';
 import { serializeModel } from '../graph/onnx';
 import { optimize } from '../graph/passes/index';
 import type { OpRegistry } from '../ops/op';
-import type { Engine, Executable, TensorView, TensorViews } from './engine';
+import type { CompileOptions, Engine, Executable, TensorView, TensorViews } from './engine';
 import { isWithoutResults, WITHOUT_RESULTS, withoutResults } from './withoutResults';
 
 export interface NodeEngineOptions {
@@ -17,8 +17,6 @@ export interface NodeEngineOptions {
   label?: string;
   /** Threads inside an op; default: as many as there are cores. */
   threads?: number;
-  /** Keep freed memory for the next run (faster) or give it back at once (smaller). Default true. */
-  memoryArena?: boolean;
   /** Write a profile (chrome://tracing) with this prefix when an executable is released. */
   profile?: string;
 }
@@ -35,16 +33,16 @@ export class NodeEngine implements Engine {
     this.label = options.label ?? 'CPU';
   }
 
-  async compile(graph: Graph): Promise<Executable> {
+  async compile(graph: Graph, { keepMemory = true }: CompileOptions = {}): Promise<Executable> {
     const optimized = optimize(graph, this.ops);
     const model = withoutResults(serializeModel(optimized, this.ops));
-    const { device = { provider: 'cpu' }, threads, memoryArena = true, profile } = this.options;
+    const { device = { provider: 'cpu' }, threads, profile } = this.options;
     let session: InferenceSession;
     try {
       session = await InferenceSession.create(model, {
         executionProviders: device.provider === 'cuda' ? [{ name: 'cuda', deviceId: device.deviceId }, 'cpu'] : ['cpu'],
         graphOptimizationLevel: 'all',
-        enableCpuMemArena: memoryArena,
+        enableCpuMemArena: keepMemory,
         // Planned memory patterns cost a third more than the arena alone and are no faster here.
         enableMemPattern: false,
         logSeverityLevel: 3,

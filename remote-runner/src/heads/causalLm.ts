@@ -100,6 +100,11 @@ export function chunkSizes(positions: number, vocab: number): number[] {
   return chunks;
 }
 
+/** Positions in the largest chunk. */
+export function largestChunk(vocab: number): number {
+  return sizeLadder(vocab).at(-1)!;
+}
+
 function sizeLadder(vocab: number): number[] {
   const most = Math.max(16, Math.min(2048, Math.floor(MAX_LOGITS_BYTES / (4 * vocab))));
   const sizes: number[] = [];

@@ -18,6 +18,9 @@ type PlanRecipe = Pick<
   | 'group_by_length'
 >;
 
+/** Padding costs attention alone (see packedBatch.ts), so two lengths do, and fewer graphs are compiled. */
+const MAX_LENGTHS = 2;
+
 export interface PlanOptions {
   recipe: PlanRecipe;
   train: readonly Sample[];
@@ -45,7 +48,7 @@ export class TrainingPlan {
     const longest = this.epoch(0)
       .flat()
       .map((batch) => Math.max(...batch.map((i) => train[i]!.inputIds.length)));
-    this.buckets = chooseLengths(longest, { maxLength });
+    this.buckets = chooseLengths(longest, { maxLength, maxBuckets: MAX_LENGTHS });
   }
 
   /** Epochs done before `step` (0-based), with a fraction. */
@@ -109,7 +112,7 @@ export function evaluationBatches(
   for (let i = 0; i < sorted.length; i += size) groups.push(sorted.slice(i, i + size));
   const longest = groups.map((group) => group.at(-1)!.inputIds.length);
   if (groups.length === 0) return [];
-  const buckets = chooseLengths(longest, { maxLength });
+  const buckets = chooseLengths(longest, { maxLength, maxBuckets: MAX_LENGTHS });
   return groups.map((group, i) => {
     const length = batchLength([longest[i]!], { padTo: recipe.pad_to, buckets, maxLength });
     return collate(group, { length, batchSize: size, padTokenId });

@@ -6,7 +6,7 @@ import type { Batch } from '../data/collate';
 import { type Engine, type Executable, type TensorView, type TensorViews, view } from '../engine/engine';
 import type { Builder } from '../graph/builder';
 import type { Value } from '../graph/ir';
-import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD } from '../heads/causalLm';
+import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD, largestChunk } from '../heads/causalLm';
 import type { CausalLm } from '../models/causalLm';
 import type { Arena } from './arena';
 import { type BatchShape, BODY, buildEvaluation, buildTraining, type RowSparseOutput } from './bodyProgram';
@@ -30,6 +30,9 @@ export interface AccumulateOptions {
   /** Seeds this batch's dropout. */
   readonly seed: bigint;
 }
+
+// Bodies are compiled for many shapes; together they would hold far more than any one needs.
+const BODY_MEMORY = { keepMemory: false };
 
 /** Programs compiled for shapes kept at a time; a shape that was not seen for longest goes first. */
 const MAX_PROGRAMS = 12;
@@ -236,7 +239,7 @@ export class TrainStep {
     if (kind === 'loss') buildHeadLoss(g, shape);
     else buildHeadTraining(g, shape, kind === 'more');
     return {
-      executable: await engine.compile(g.graph),
+      executable: await engine.compile(g.graph, { keepMemory: rows === largestChunk(model.vocabSize) }),
       hidden: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
       dHidden: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
       targets: view(new BigInt64Array(rows), [rows]),
@@ -250,7 +253,10 @@ export class TrainStep {
   private async compileTraining(shape: BatchShape, accumulate: boolean): Promise<TrainingProgram> {
     const { engine, newBuilder, model } = this.options;
     const graphs = buildTraining(newBuilder('body'), model, shape, this.trainable, accumulate);
-    const [forward, backward] = [await engine.compile(graphs.forward), await engine.compile(graphs.backward)];
+    const [forward, backward] = [
+      await engine.compile(graphs.forward, BODY_MEMORY),
+      await engine.compile(graphs.backward, BODY_MEMORY),
+    ];
     const buffers = new Map<string, Value>();
     for (const { buffer } of graphs.saved) buffers.set(buffer, graphs.forward.outputs.get(buffer)!);
     const { offsets, bytes } = layOut(buffers);
