@@ -1,6 +1,6 @@
 /**
  * A batch as the body computes it: real tokens close together, so that padding costs attention alone. The number of
- * packed rows is rounded up to eighths of the padded batch, so that a few compiled graphs serve every batch.
+ * packed rows is rounded up to a 24th of the padded batch, so that a few compiled graphs serve every batch.
  */
 import type { Batch } from '../data/collate';
 import { type TensorViews, view } from '../engine/engine';
@@ -16,7 +16,7 @@ export interface PackedBatch {
   readonly targets: Int32Array;
 }
 
-const STEPS = 8;
+const STEPS = 24;
 
 /** Rows that hold `real` tokens of a batch of `places`. */
 function packedRows(real: number, places: number): number {
