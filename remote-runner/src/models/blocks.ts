@@ -21,7 +21,7 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 };
 
 export function activation(name: string, file: string): Activation {
-  const found = ACTIVATIONS[name];
+  const found = Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined;
   if (!found) {
     throw new TuneyardError(
       'model_unsupported',

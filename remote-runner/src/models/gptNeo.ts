@@ -1,5 +1,6 @@
 /** GPT-Neo (Black et al. 2021): GPT-2 with every other layer's attention limited to a local window; unscaled scores. */
 import { TuneyardError } from '@protocol/errors';
+import { z } from 'zod';
 import { requireBoolean, requireInt, requireNumber, requireString } from '../hub/configValues';
 import type { ModelConfig } from '../hub/modelDir';
 import { activation, divisible, linear, linearSpecs, norm, normSpecs } from './blocks';
@@ -97,19 +98,19 @@ export const gptNeo: Architecture = {
   },
 };
 
+const attentionTypes = z.array(z.tuple([z.array(z.enum(['global', 'local'])), z.number().int().nonnegative()]));
+
 /** `attention_types` is [[["global", "local"], 12]]: the kinds, so many times over. */
 function layerKinds(config: ModelConfig, layers: number, file: string): LayerKind[] {
-  const types = config.attention_types ?? [[['global', 'local'], layers / 2]];
-  const kinds: LayerKind[] = [];
-  for (const [pattern, times] of types as [LayerKind[], number][])
-    for (let i = 0; i < times; i++) kinds.push(...pattern);
-  const known = kinds.every((kind) => kind === 'global' || kind === 'local');
-  if (kinds.length !== layers || !known) {
-    throw new TuneyardError(
-      'model_invalid',
-      `"attention_types" describes ${kinds.length} layers${known ? '' : ' of unknown kinds'}, "num_layers" says ${layers}.`,
-      { place: { file } },
-    );
-  }
-  return kinds;
+  const invalid = (what: string) =>
+    new TuneyardError('model_invalid', `"attention_types" ${what}`, { place: { file } });
+  const types = attentionTypes.safeParse(config.attention_types ?? [[['global', 'local'], Math.ceil(layers / 2)]]);
+  if (!types.success)
+    throw invalid('must say which layers are "global" and "local", as [[["global", "local"], 6]] does.');
+  // Counted before they are written out: the file may claim any number.
+  const described = types.data.reduce((sum, [pattern, times]) => sum + pattern.length * times, 0);
+  if (described !== layers) throw invalid(`describes ${described} layers, "num_layers" says ${layers}.`);
+  return types.data.flatMap(([pattern, times]) =>
+    Array.from({ length: pattern.length > 0 ? times : 0 }, () => pattern).flat(),
+  );
 }
