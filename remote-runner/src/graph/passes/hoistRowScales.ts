@@ -8,7 +8,7 @@
  * touches [tokens, hidden] instead, and a pass over the widest tensor of the whole step disappears.
  */
 import type { Builder } from '../builder';
-import { elementCount, type Graph, type Node, type Value } from '../ir';
+import { elementCount, type Graph, type Node, sameShape, type Value } from '../ir';
 import { rewrite } from './rewrite';
 
 export function hoistRowScales(graph: Graph, builderFor: (graph: Graph) => Builder): Graph {
@@ -23,10 +23,10 @@ export function hoistRowScales(graph: Graph, builderFor: (graph: Graph) => Build
     const wide = elementCount(scaled.matrix.shape);
     return g.scope(node.place, () => {
       if (!transA && wide > elementCount(node.outputs[0]!.shape)) {
-        return [g.mul(g.gemm(map(scaled.matrix), map(b), null, { transB }), map(scaled.scale))];
+        return [g.mul(g.apply('Gemm', [map(scaled.matrix), map(b)], node.attributes), map(scaled.scale))];
       }
       if (transA && !transB && wide > elementCount(b.shape)) {
-        return [g.gemm(map(scaled.matrix), g.mul(map(b), map(scaled.scale)), null, { transA })];
+        return [g.apply('Gemm', [map(scaled.matrix), g.mul(map(b), map(scaled.scale))], node.attributes)];
       }
       return null;
     });
@@ -37,8 +37,10 @@ function rowScaled(value: Value): { matrix: Value; scale: Value } | null {
   const { source } = value;
   if (source.kind !== 'node' || source.node.op !== 'Mul' || value.shape.length !== 2) return null;
   const [a, b] = (source.node as Node).inputs as [Value, Value];
-  const isColumn = (x: Value) => x.shape.length === 2 && x.shape[0] === value.shape[0] && x.shape[1] === 1;
-  if (isColumn(b) && !isColumn(a)) return { matrix: a, scale: b };
-  if (isColumn(a) && !isColumn(b)) return { matrix: b, scale: a };
+  const isColumn = (x: Value) => sameShape(x.shape, [value.shape[0]!, 1]);
+  // A row or a vector that the product stretches is no operand of a Gemm.
+  const isWhole = (x: Value) => sameShape(x.shape, value.shape) && !isColumn(x);
+  if (isColumn(b) && isWhole(a)) return { matrix: a, scale: b };
+  if (isColumn(a) && isWhole(b)) return { matrix: b, scale: a };
   return null;
 }
