@@ -16,6 +16,8 @@ export const REFERENCE_MODELS = [
   'gpt-neo-a',
   'gpt-neo-b',
 ] as const;
+/** Those whose gradients can be compared: training draws dropout masks, which are not torch's. */
+export const GRADIENT_MODELS = REFERENCE_MODELS.filter((name) => name !== 'gpt2-drop');
 /** `gpt2-a`'s weights in other files: logits and loss only. */
 export const REFERENCE_VARIANTS = ['gpt2-a-f16', 'gpt2-a-bf16', 'gpt2-a-sharded'] as const;
 /** Models with generations. */
@@ -23,6 +25,8 @@ export const GENERATION_MODELS = ['gpt2-a', 'gpt2-b', 'gpt-neo-a'] as const;
 /** Runs under transformers' Trainer. */
 export const TRAINING_RUNS = ['gpt2-a', 'gpt-neo-a', 'gpt2-b-epochs'] as const;
 
+export type GenerationModel = (typeof GENERATION_MODELS)[number];
+export type TrainingRun = (typeof TRAINING_RUNS)[number];
 export type ReferenceModel = (typeof REFERENCE_MODELS)[number] | (typeof REFERENCE_VARIANTS)[number];
 
 /** `max|ours − reference| / max|reference|`: what "1e-4 relative" means here. Infinity where lengths differ. */
@@ -126,7 +130,7 @@ export interface ReferenceTraining {
   finalParameters: ReferenceTensors;
 }
 
-export async function readTraining(name: (typeof TRAINING_RUNS)[number]): Promise<ReferenceTraining> {
+export async function readTraining(name: TrainingRun): Promise<ReferenceTraining> {
   const run = readJson<Omit<ReferenceTraining, 'finalParameters'>>(`training/${name}.json`);
   return { ...run, finalParameters: await readTensors(`training/${name}`) };
 }
@@ -159,7 +163,7 @@ export interface ReferenceGenerations {
   }[];
 }
 
-export function readGenerations(name: (typeof GENERATION_MODELS)[number]): ReferenceGenerations {
+export function readGenerations(name: GenerationModel): ReferenceGenerations {
   return readJson(`generations/${name}.json`);
 }
 

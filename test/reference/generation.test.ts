@@ -1,12 +1,9 @@
 import { NodeEngine } from '@runner/engine/node';
-import { beamSearch } from '@runner/generate/beam';
-import type { DecodeRequest } from '@runner/generate/decodeRequest';
 import { createDecoder } from '@runner/generate/kvCache';
-import { logitsProcessors } from '@runner/generate/logits';
-import { sampleTokens } from '@runner/generate/sample';
 import { loadParameters, openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decodeCase, tokensOf } from './decodeCase';
 import { deviation, GENERATION_MODELS, modelDirOf, REFERENCE_MODELS, readCase, readGenerations } from './fixtures';
 
 const engine = new NodeEngine(ops);
@@ -15,12 +12,6 @@ async function open(name: (typeof REFERENCE_MODELS)[number]) {
   const opened = await openModel(modelDirOf(name));
   return createDecoder({ engine, newBuilder, model: opened.model, parameters: await loadParameters(opened) });
 }
-
-const noDraws = {
-  nextFloat: (): number => {
-    throw new Error('a draw where none was asked for');
-  },
-};
 
 describe.each(REFERENCE_MODELS)('%s, decoded with a cache', (name) => {
   it('scores each next token as transformers does, for prompts of unlike lengths that go on one token at a time', async () => {
@@ -54,57 +45,18 @@ describe.each(REFERENCE_MODELS)('%s, decoded with a cache', (name) => {
 });
 
 describe.each(GENERATION_MODELS)('%s', (name) => {
-  const { cases, prompts, max_new_tokens: maxNewTokens } = readGenerations(name);
-  const requests: DecodeRequest[] = prompts.map((ids) => ({
-    ids: Int32Array.from(ids),
-    maxNewTokens,
-    random: noDraws,
-  }));
+  const reference = readGenerations(name);
   let decoder: Awaited<ReturnType<typeof open>>;
   beforeAll(async () => {
     decoder = await open(name);
   });
   afterAll(() => decoder.release());
 
-  it.each(cases.map((entry) => [`${JSON.stringify(entry.options)} eos ${entry.eos_token_id}`, entry] as const))(
-    'writes transformers’ tokens for three prompts in one batch: %s',
-    async (_name, { options, eos_token_id: eos, results }) => {
-      const numBeams = options.num_beams ?? 1;
-      const shared = {
-        doSample: false,
-        eosTokenIds: eos === null ? [] : [eos],
-        processors: logitsProcessors({
-          do_sample: false,
-          temperature: 1,
-          top_k: 0,
-          top_p: 1,
-          repetition_penalty: options.repetition_penalty ?? 1,
-          no_repeat_ngram_size: options.no_repeat_ngram_size ?? 0,
-        }),
-      };
-      if (numBeams === 1) {
-        const rows = await sampleTokens(decoder, requests, shared);
-        expect(rows.map(({ ids }) => [...ids])).toEqual(results.map(([only]) => only!.tokens));
-        return;
-      }
-      const rows = await beamSearch(decoder, requests, {
-        ...shared,
-        numBeams,
-        lengthPenalty: options.length_penalty ?? 1,
-        earlyStopping: options.early_stopping ?? false,
-      });
-      expect(rows.map(({ hypotheses }) => hypotheses.map(({ ids }) => [...ids]))).toEqual(
-        results.map((beams) => beams.map(({ tokens }) => tokens)),
-      );
-      for (const [index, { hypotheses }] of rows.entries()) {
-        const scores = hypotheses.map(({ score }) => score);
-        expect(
-          deviation(
-            scores,
-            results[index]!.map(({ score }) => score!),
-          ),
-        ).toBeLessThan(1e-5);
-      }
-    },
-  );
+  it.each(
+    reference.cases.map((entry) => [`${JSON.stringify(entry.options)} eos ${entry.eos_token_id}`, entry] as const),
+  )('writes transformers’ tokens for three prompts in one batch: %s', async (_name, entry) => {
+    const { tokens, scoreDeviation } = await decodeCase(decoder, reference, entry);
+    expect(tokens).toEqual(tokensOf(entry));
+    expect(scoreDeviation).toBeLessThan(1e-5);
+  });
 });
