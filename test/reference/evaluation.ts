@@ -1,0 +1,101 @@
+/** What the runner makes of a reference model: logits, loss and gradients, for the tests and for `bench parity`. */
+import { type Batch, collate } from '@runner/data/collate';
+import { type TensorView, view } from '@runner/engine/engine';
+import { NodeEngine } from '@runner/engine/node';
+import { buildLogits, HEAD } from '@runner/heads/causalLm';
+import { loadParameters, openModel } from '@runner/models/loadModel';
+import { newBuilder, ops } from '@runner/ops/index';
+import { Arena, layoutArena } from '@runner/train/arena';
+import { BODY, buildEvaluation } from '@runner/train/bodyProgram';
+import { TrainStep } from '@runner/train/trainStep';
+import { deviation, modelDirOf, type ReferenceBatch, type ReferenceCase, type ReferenceModel } from './fixtures';
+
+export type OpenedReference = Awaited<ReturnType<typeof openReference>>;
+
+export async function openReference(name: ReferenceModel) {
+  const { model, ...opened } = await openModel(modelDirOf(name));
+  const parameters = await loadParameters({ model, ...opened });
+  const gradients = new Arena(layoutArena(model.parameters));
+  const engine = new NodeEngine(ops);
+  const step = new TrainStep({ engine, newBuilder, model, parameters, gradients });
+  return { model, parameters, gradients, engine, step };
+}
+
+/** The batch as the loop would feed it, padded as the fixture is. */
+export function batchOf(batch: ReferenceBatch): Batch {
+  const samples = batch.input_ids.map((ids, row) => ({
+    inputIds: Int32Array.from(ids.slice(0, batch.lengths[row])),
+    labels: Int32Array.from(batch.labels[row]!.slice(0, batch.lengths[row])),
+    line: row + 1,
+    truncated: false,
+  }));
+  return collate(samples, { length: batch.input_ids[0]!.length, padTokenId: 0 });
+}
+
+/** Mean loss over the batch's supervised tokens. */
+export async function lossOf({ step }: OpenedReference, batch: ReferenceBatch): Promise<number> {
+  return (await step.evaluate(batchOf(batch))) / batch.supervised;
+}
+
+/** [B, T, V], with zeros where a row is padded, as the fixtures have it. */
+export async function logitsOf({ model, parameters, engine }: OpenedReference, batch: ReferenceBatch) {
+  const { inputIds, batchSize } = batchOf(batch);
+  const length = batch.input_ids[0]!.length;
+  const rows = batchSize * length;
+  const body = await engine.compile(
+    buildEvaluation(newBuilder('body'), model, { batch: batchSize, length, tokens: rows }),
+  );
+  const hidden = view(new Float32Array(rows * model.hiddenSize), [rows, model.hiddenSize]);
+  const positions = BigInt64Array.from({ length: rows }, (_, i) => BigInt(i % length));
+  const inputs: Record<string, TensorView> = {
+    [BODY.ids]: view(inputIds, [rows]),
+    [BODY.positions]: view(positions, [rows]),
+  };
+  for (const tensor of parameters.layout.tensors) inputs[tensor.name] = parameters.view(tensor.name);
+  await body.run(inputs, { [BODY.hidden]: hidden });
+  await body.release();
+
+  const g = newBuilder('logits');
+  buildLogits(g, { rows, hidden: model.hiddenSize, vocab: model.vocabSize });
+  const head = await engine.compile(g.graph);
+  const data = new Float32Array(rows * model.vocabSize);
+  const logits = view(data, [rows, model.vocabSize]);
+  await head.run({ [HEAD.hidden]: hidden, [HEAD.weight]: parameters.view(model.headWeight) }, { logits });
+  await head.release();
+  batch.attention_mask.forEach((row, b) => {
+    row.forEach((real, t) => {
+      if (!real) data.fill(0, (b * length + t) * model.vocabSize, (b * length + t + 1) * model.vocabSize);
+    });
+  });
+  return data;
+}
+
+export interface GradientDeviation {
+  readonly parameter: string;
+  /** Of the first batch's gradient. */
+  readonly alone: number;
+  /** Of the sum of the first two batches' gradients, added up where they lie. */
+  readonly added: number;
+}
+
+export async function gradientDeviations(
+  { step, gradients }: OpenedReference,
+  { batches, tensors }: ReferenceCase,
+): Promise<GradientDeviation[]> {
+  const names = gradients.layout.tensors.map(({ name }) => name);
+  const accumulate = (n: number) => {
+    const batch = batches[n]!;
+    return step.accumulate(batchOf(batch), { weight: 1 / batch.supervised, first: n === 0, seed: 1n });
+  };
+  const alone = new Map<string, number>();
+  await accumulate(0);
+  for (const name of names) alone.set(name, deviation(gradients.slice(name), await tensors.read(`0.grad.${name}`)));
+  await accumulate(1);
+  const found: GradientDeviation[] = [];
+  for (const parameter of names) {
+    const [first, second] = [await tensors.read(`0.grad.${parameter}`), await tensors.read(`1.grad.${parameter}`)];
+    const sum = first.map((x, i) => x + second[i]!);
+    found.push({ parameter, alone: alone.get(parameter)!, added: deviation(gradients.slice(parameter), sum) });
+  }
+  return found;
+}

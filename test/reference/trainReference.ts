@@ -1,0 +1,92 @@
+import type { RunEventBody } from '@protocol/events';
+import { recipeSchema } from '@protocol/recipe';
+import { NodeEngine } from '@runner/engine/node';
+import { loadParameters, openModel } from '@runner/models/loadModel';
+import { newBuilder, ops } from '@runner/ops/index';
+import { createGradientNorm } from '@runner/optim/gradientNorm';
+import { createOptimizer } from '@runner/optim/index';
+import { Arena } from '@runner/train/arena';
+import { runLoop } from '@runner/train/loop';
+import { emptyWindow } from '@runner/train/metrics';
+import { TrainingPlan } from '@runner/train/plan';
+import { TrainStep } from '@runner/train/trainStep';
+import { modelDirOf, type ReferenceTraining, readTraining, type TrainingRun } from './fixtures';
+
+type Log = Extract<RunEventBody, { type: 'log' }>;
+
+/** Trains a reference run through the loop that every run goes through; one log a step. */
+export async function trainReference(
+  name: TrainingRun,
+): Promise<{ reference: ReferenceTraining; logs: Log[]; parameters: Arena }> {
+  const reference = await readTraining(name);
+  const { options, samples } = reference;
+  const recipe = recipeSchema.parse({
+    model: name,
+    dataset: 'samples',
+    ...options,
+    optim: 'adamw',
+    logging_steps: 1,
+    eval_strategy: 'no',
+    save_strategy: 'no',
+  });
+  const opened = await openModel(modelDirOf(reference.model));
+  const parameters = await loadParameters(opened);
+  const gradients = new Arena(parameters.layout);
+  const engine = new NodeEngine(ops);
+  const optimizer = await createOptimizer('adamw', {
+    engine,
+    newBuilder,
+    layout: parameters.layout,
+    parameters: parameters.data,
+    gradients: gradients.data,
+    recipe,
+  });
+  const gradientNorm = await createGradientNorm({ engine, newBuilder, gradients: gradients.data });
+  const trainSamples = samples.map((sample, i) => ({
+    inputIds: Int32Array.from(sample.input_ids),
+    labels: Int32Array.from(sample.labels),
+    line: i + 1,
+    truncated: false,
+  }));
+  const perEpoch = reference.steps.filter(({ epoch }) => epoch <= 1).length;
+  const plan = new TrainingPlan({
+    recipe,
+    train: trainSamples,
+    maxLength: Math.min(64, opened.model.maxPositions),
+    padTokenId: 0,
+    epochPlan: (epoch) => reference.steps.slice(epoch * perEpoch, (epoch + 1) * perEpoch).map(({ batches }) => batches),
+  });
+  const step = new TrainStep({ engine, newBuilder, model: opened.model, parameters, gradients });
+  const logs: Log[] = [];
+  const state = {
+    step: 0,
+    total_steps: 0,
+    tokens_seen: 0,
+    runtime: 0,
+    window: emptyWindow(),
+    best: null,
+    evals_without_gain: 0,
+    evaluation_due: false,
+    first_loss: null,
+    last_loss: null,
+    last_eval_loss: null,
+    fingerprint: '',
+  };
+  await runLoop({
+    recipe,
+    plan,
+    step,
+    optimizer,
+    gradientNorm,
+    evalBatches: [],
+    evalSamples: 0,
+    state,
+    emit: (event) => {
+      if (event.type === 'log') logs.push(event);
+    },
+    save: () => Promise.resolve(),
+    lastCheckpoint: () => undefined,
+  });
+  await step.release();
+  return { reference, logs, parameters };
+}
