@@ -80,7 +80,7 @@ try {
         await side(process.execPath, [
           '--import',
           'tsx',
-          join(here, 'lib/peerRun.ts'),
+          join(here, 'peer/run.ts'),
           dir,
           file,
           pad,

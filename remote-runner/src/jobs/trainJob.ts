@@ -25,9 +25,8 @@ import {
   writeModelDir,
 } from '../train/checkpoint';
 import { runLoop } from '../train/loop';
-import { emptyWindow } from '../train/metrics';
 import { evaluationBatches, planFingerprint, TrainingPlan } from '../train/plan';
-import { parseTrainerState, type TrainerState } from '../train/trainerState';
+import { freshState, parseTrainerState, type TrainerState } from '../train/trainerState';
 import { TrainStep } from '../train/trainStep';
 import { type PreparedModel, prepareModel, prepareSamples } from './prepare';
 import type { TrainRequest } from './requests';
@@ -76,7 +75,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
 
   const fingerprint = planFingerprint(recipe, samples.train);
   const resumed = await resume(request, checkpoints, weights, moments, fingerprint, warn);
-  const state = resumed?.state ?? freshState(plan, fingerprint);
+  const state = resumed?.state ?? freshState(plan.totalSteps, fingerprint);
   state.total_steps = plan.totalSteps;
   step = state.step;
   let lastCheckpoint = resumed?.path;
@@ -188,23 +187,6 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
 
 function namedWeights(parameters: Arena): NamedTensor[] {
   return parameters.layout.tensors.map(({ name, shape }) => ({ name, shape, data: parameters.slice(name) }));
-}
-
-function freshState(plan: TrainingPlan, fingerprint: string): TrainerState {
-  return {
-    step: 0,
-    total_steps: plan.totalSteps,
-    tokens_seen: 0,
-    runtime: 0,
-    window: emptyWindow(),
-    best: null,
-    evals_without_gain: 0,
-    evaluation_due: false,
-    first_loss: null,
-    last_loss: null,
-    last_eval_loss: null,
-    fingerprint,
-  };
 }
 
 /** Loads the checkpoint that the recipe asks for. @returns nothing where the run begins anew */

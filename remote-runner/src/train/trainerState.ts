@@ -1,7 +1,7 @@
 /** What a checkpoint remembers beside tensors: all that a resumed run needs to go on as if nothing had happened. */
 import { TuneyardError } from '@protocol/errors';
 import { z } from 'zod';
-import { windowSchema } from './metrics';
+import { emptyWindow, windowSchema } from './metrics';
 
 export const trainerStateSchema = z.strictObject({
   step: z.number().int().min(0),
@@ -24,6 +24,24 @@ export const trainerStateSchema = z.strictObject({
 });
 
 export type TrainerState = z.infer<typeof trainerStateSchema>;
+
+/** Before the first step. */
+export function freshState(totalSteps: number, fingerprint: string): TrainerState {
+  return {
+    step: 0,
+    total_steps: totalSteps,
+    tokens_seen: 0,
+    runtime: 0,
+    window: emptyWindow(),
+    best: null,
+    evals_without_gain: 0,
+    evaluation_due: false,
+    first_loss: null,
+    last_loss: null,
+    last_eval_loss: null,
+    fingerprint,
+  };
+}
 
 /** @throws TuneyardError `checkpoint_invalid` */
 export function parseTrainerState(json: unknown, path: string): TrainerState {

@@ -1,6 +1,6 @@
 /**
  * Our side of `bench peer`, in a process of its own so that its memory is its own:
- * `node --import tsx bench/lib/peerRun.ts MODEL_DIR BATCHES.json max|longest STEPS WARMUP` prints one line of JSON.
+ * `node --import tsx bench/peer/run.ts MODEL_DIR BATCHES.json max|longest STEPS WARMUP` prints one line of JSON.
  */
 import { readFileSync } from 'node:fs';
 import { recipeSchema } from '@protocol/recipe';
@@ -11,10 +11,10 @@ import { createGradientNorm } from '@runner/optim/gradientNorm';
 import { createOptimizer } from '@runner/optim/index';
 import { Arena } from '@runner/train/arena';
 import { runLoop } from '@runner/train/loop';
-import { emptyWindow } from '@runner/train/metrics';
 import { TrainingPlan } from '@runner/train/plan';
+import { freshState } from '@runner/train/trainerState';
 import { TrainStep } from '@runner/train/trainStep';
-import { median } from './statistics';
+import { median } from '../lib/statistics';
 
 const [modelDir, batchesFile, pad, stepsText, warmupText] = process.argv.slice(2) as [
   string,
@@ -74,20 +74,7 @@ await runLoop({
   gradientNorm: await createGradientNorm({ engine, newBuilder, gradients: gradients.data }),
   evalBatches: [],
   evalSamples: 0,
-  state: {
-    step: 0,
-    total_steps: steps,
-    tokens_seen: 0,
-    runtime: 0,
-    window: emptyWindow(),
-    best: null,
-    evals_without_gain: 0,
-    evaluation_due: false,
-    first_loss: null,
-    last_loss: null,
-    last_eval_loss: null,
-    fingerprint: '',
-  },
+  state: freshState(steps, ''),
   emit(event) {
     if (event.type !== 'log') return;
     losses.push(event.loss);
