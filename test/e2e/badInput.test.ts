@@ -245,3 +245,32 @@ describe('a recipe that is wrong is refused by line and column, before there is 
     expect([status, existsSync(runDir)]).toEqual([2, false]);
   });
 });
+
+describe('numbers that leave the range', () => {
+  const often = ['save_strategy=steps', 'save_steps=1', 'eval_strategy=no', 'max_steps=6'];
+
+  it.each<[string, ...string[]]>([
+    ['with a checkpoint a step', ...often],
+    ['with one checkpoint kept', ...often, 'save_total_limit=1'],
+    ['with evaluations', ...often, 'eval_strategy=steps', 'eval_steps=1'],
+    ['at the very last step', ...often, 'max_steps=3', 'generation.prompts=[]'],
+  ])('end the run, which names the step, the lines and a checkpoint that is really good: %s', async (_, ...settings) => {
+    // Two sound steps, then one that throws the weights out of range.
+    const { status } = await train(...settings, 'max_steps=2', 'learning_rate=1e-3');
+    expect(status).toBe(0);
+    const words = [...settings, 'learning_rate=1e30'].flatMap((setting) => ['--set', setting]);
+    const broken = await tuneyard(['train', at('tiny.tune.json'), '--run-dir', runDir, '--resume', ...words]);
+    console.log(broken.stderr, broken.status, readdirSync(join(runDir, 'checkpoints')), events().slice(-4), existsSync(join(runDir,'model')));
+  });
+
+  it('in the weights to begin with', async () => {
+    const file = at('model', 'model.safetensors');
+    const bytes = await readFile(file);
+    bytes.writeFloatLE(Number.NaN, bytes.length - 4);
+    await writeFile(file, bytes);
+    const { status, stderr } = await train('generation.prompts=[]');
+    console.log(stderr, status, readdirSync(runDir), readdirSync(join(runDir, 'checkpoints')));
+    const with_ = await train();
+    console.log(with_.stderr, with_.status);
+  });
+});

@@ -45,6 +45,11 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
   const { recipe, plan, state, signal } = context;
   const warmup = recipe.warmup_steps > 0 ? recipe.warmup_steps : Math.ceil(recipe.warmup_ratio * plan.totalSteps);
   let saved = state.step;
+  const save = async () => {
+    await requireSoundWeights(context);
+    await context.save(state);
+    saved = state.step;
+  };
   // A run that was stopped in the middle of an evaluation makes up for it.
   if (await evaluateIfDue(context)) return 'completed';
   while (state.step < plan.totalSteps) {
@@ -83,16 +88,30 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
       recipe.save_strategy !== 'no' &&
       (bestNow || isDue(recipe.save_strategy, recipe.save_steps, state.step, epochEnd, last));
     if (due || (signal?.aborted && saved !== state.step)) {
-      await context.save(state);
-      saved = state.step;
+      await save();
     }
     if (stop) return 'completed';
   }
   if (state.step < plan.totalSteps) {
-    if (saved !== state.step) await context.save(state);
+    if (saved !== state.step) await save();
     return 'stopped';
   }
+  if (saved !== state.step) await requireSoundWeights(context);
   return 'completed';
+}
+
+/**
+ * A step's loss is that of the weights before its update: whether those behind it still compute shows only at the next
+ * step. Weights that are to be kept are tried before that, so that no checkpoint is called good, nor makes room for
+ * itself by deleting a good one, that is none.
+ */
+async function requireSoundWeights(context: LoopContext): Promise<void> {
+  const { plan, step, state, evalBatches } = context;
+  if (state.step === 0) return;
+  const trained = plan.batches(state.step - 1);
+  // An evaluation's batch where there is one: its graph is needed anyway.
+  const loss = await step.evaluate(evalBatches[0] ?? trained[0]!);
+  if (!Number.isFinite(loss)) throw notFinite(context, 'loss', loss, trained, state.step);
 }
 
 /** Evaluates, unless asked to stop meanwhile: then it stays due. @returns whether training ends early */
@@ -101,6 +120,10 @@ async function evaluateIfDue(context: LoopContext): Promise<boolean> {
   if (!state.evaluation_due) return false;
   const evaluation = await evaluateBatches(context.step, context.evalBatches, () => signal?.aborted === true);
   if (!evaluation) return false;
+  if (!Number.isFinite(evaluation.loss)) {
+    const trained = context.plan.batches(state.step - 1);
+    throw notFinite(context, 'evaluation loss', evaluation.loss, trained, state.step);
+  }
   state.evaluation_due = false;
   const stop = judge(context, evaluation);
   await context.generate?.(state.step);
@@ -199,14 +222,15 @@ function notFinite(
   what: string,
   value: number,
   batches: readonly Batch[],
+  step = state.step + 1,
 ): TuneyardError {
   const lines = batches.flatMap((batch) => batch.lines).sort((a, b) => a - b);
   const good = lastCheckpoint();
   return new TuneyardError(
     'not_finite',
-    `the ${what} became ${value} at step ${state.step + 1}, on the samples of line${lines.length > 1 ? 's' : ''} ${lines.join(', ')}; ${
+    `the ${what} became ${value} at step ${step}, on the samples of line${lines.length > 1 ? 's' : ''} ${lines.join(', ')}; ${
       good ? `the last good checkpoint is ${good}` : 'there is no checkpoint yet'
     }. Lower learning_rate, or look at these lines.`,
-    { data: { step: state.step + 1, lines, checkpoint: good ?? null } },
+    { data: { step, lines, checkpoint: good ?? null } },
   );
 }
