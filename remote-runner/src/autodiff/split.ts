@@ -44,7 +44,6 @@ export function splitForwardBackward(
   backward.boundary = (value) => {
     if (value.source.kind !== 'node' || !forwardNodes.has(value.source.node)) return null;
     const root = throughReshapes(value);
-    if (root.source.kind !== 'node') return backward.graph.addInput(`saved_${value.name}`, value);
     let buffer = buffers.get(root);
     if (!buffer) {
       buffer = `saved_${root.name}`;

@@ -34,16 +34,3 @@ export function opCounts(graph: Graph): Record<string, number> {
   for (const { op } of graph.nodes) counts[op] = (counts[op] ?? 0) + 1;
   return counts;
 }
-
-/** The largest gap between two results, relative to the largest number of the second (or to 1 where all are small). */
-export function gap(actual: readonly number[], expected: readonly number[]): number {
-  if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
-  let largest = 1;
-  let difference = 0;
-  expected.forEach((value, i) => {
-    largest = Math.max(largest, Math.abs(value));
-    // Math.max carries a NaN on, and a NaN is below no tolerance.
-    difference = Math.max(difference, Math.abs(actual[i]! - value));
-  });
-  return difference / largest;
-}
