@@ -58,10 +58,23 @@ export async function openModel(dir: string): Promise<OpenModel> {
   return { source, model, fileNames };
 }
 
-/** Reads every parameter as float32 into a fresh arena. */
+/**
+ * Reads every parameter as float32 into a fresh arena.
+ * @throws TuneyardError `weights_invalid` naming a tensor with a value that is no finite number: nothing can be computed
+ *   with it, and a NaN in a loss much later would not say where it came from
+ */
 export async function loadParameters({ source, model, fileNames }: OpenModel, signal?: AbortSignal): Promise<Arena> {
   const arena = new Arena(layoutArena(model.parameters));
-  for (const { name } of arena.layout.tensors)
-    await source.weights.readFloat32(fileNames.get(name)!, arena.slice(name), signal);
+  for (const { name } of arena.layout.tensors) {
+    const stored = fileNames.get(name)!;
+    const values = await source.weights.readFloat32(stored, arena.slice(name), signal);
+    const broken = values.find((value) => !Number.isFinite(value));
+    if (broken === undefined) continue;
+    throw new TuneyardError(
+      'weights_invalid',
+      `the tensor ${stored} holds ${broken}, which is no weight to compute with; fetch the model again, or take an earlier checkpoint.`,
+      { place: { file: source.weights.info(stored).file } },
+    );
+  }
   return arena;
 }
