@@ -25,19 +25,21 @@ let replacements = 0;
  * and no second read.
  * @param path must not exist yet; on any failure it is removed again
  * @param parts the bytes in order; the caller leaves them alone until the promise settles
+ * @param name what a person calls it, where `path` is only temporary
  * @throws TuneyardError `disk_full`, `not_writable`, `file_not_found` (no such folder), `cancelled`
  */
 export async function writeSynced(
   path: string,
   parts: Iterable<ArrayBufferView> | AsyncIterable<ArrayBufferView>,
   signal?: AbortSignal,
+  name = path,
 ): Promise<FileDigest> {
   let created = false;
   try {
     const file = await open(path, 'wx');
     created = true;
     try {
-      const digest = await writeParts(file, parts, path, signal);
+      const digest = await writeParts(file, parts, name, signal);
       await file.sync();
       return digest;
     } finally {
@@ -46,14 +48,14 @@ export async function writeSynced(
   } catch (error) {
     // Not ours to remove when it was there before us.
     if (created) await rm(path, { force: true });
-    throw asWriteError(error, path);
+    throw asWriteError(error, name);
   }
 }
 
 async function writeParts(
   file: FileHandle,
   parts: Iterable<ArrayBufferView> | AsyncIterable<ArrayBufferView>,
-  path: string,
+  name: string,
   signal: AbortSignal | undefined,
 ): Promise<FileDigest> {
   const hash = createHash('sha256');
@@ -61,7 +63,7 @@ async function writeParts(
   for await (const part of parts) {
     const whole = new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
     for (let start = 0; start < whole.byteLength; start += PIECE_BYTES) {
-      throwIfCancelled(signal, `Writing ${path}`);
+      throwIfCancelled(signal, `Writing ${name}`);
       const piece = whole.subarray(start, start + PIECE_BYTES);
       const written = writeFully(file, piece);
       hash.update(piece);
@@ -93,7 +95,7 @@ export async function replaceFile(
   try {
     // A process of the same id may have died here before.
     await rm(temporary, { force: true });
-    const digest = await writeSynced(temporary, parts, signal);
+    const digest = await writeSynced(temporary, parts, signal, path);
     await rename(temporary, path);
     await syncDirectory(dirname(path));
     return digest;

@@ -44,6 +44,10 @@ async function compare(context: CliContext, models: string[], options: CompareOp
       place: { file: options.out },
     });
   }
+  if (options.out !== undefined) {
+    const { requireDiskSpace } = await import('../../hub/diskSpace');
+    await requireDiskSpace(options.out, 0, 'the comparison');
+  }
   const loaded = await recipeArgument(options.recipe, models, options.set);
   const { recipe } = loaded ?? settingsAlone(models[0]!, options.set);
   const prompts = options.prompt.length > 0 ? options.prompt : recipe.generation.prompts;
