@@ -70,7 +70,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   await requireDiskSpace(
     runDir,
     (recipe.save_strategy === 'no' ? 0 : checkpointBytes({ weights, optimizer: moments })) + 4 * parameters.layout.size,
-    'the first checkpoint and the final model',
+    'the first checkpoint, with the final model,',
   );
 
   const fingerprint = planFingerprint(recipe, samples.train);
