@@ -1,5 +1,6 @@
 /** Bad input as a person meets it: one clear sentence, the right exit status, and nothing half-written. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { cp, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -254,23 +255,126 @@ describe('numbers that leave the range', () => {
     ['with one checkpoint kept', ...often, 'save_total_limit=1'],
     ['with evaluations', ...often, 'eval_strategy=steps', 'eval_steps=1'],
     ['at the very last step', ...often, 'max_steps=3', 'generation.prompts=[]'],
-  ])('end the run, which names the step, the lines and a checkpoint that is really good: %s', async (_, ...settings) => {
-    // Two sound steps, then one that throws the weights out of range.
-    const { status } = await train(...settings, 'max_steps=2', 'learning_rate=1e-3');
-    expect(status).toBe(0);
-    const words = [...settings, 'learning_rate=1e30'].flatMap((setting) => ['--set', setting]);
-    const broken = await tuneyard(['train', at('tiny.tune.json'), '--run-dir', runDir, '--resume', ...words]);
-    console.log(broken.stderr, broken.status, readdirSync(join(runDir, 'checkpoints')), events().slice(-4), existsSync(join(runDir,'model')));
-  });
+  ])(
+    'end the run, which names the step, the lines and a checkpoint that is really good: %s',
+    async (_, ...settings) => {
+      // Two sound steps, then one that throws the weights out of range.
+      const { status } = await train(...settings, 'max_steps=2', 'learning_rate=1e-3');
+      expect(status).toBe(0);
+      const before = readFileSync(join(runDir, 'model', 'model.safetensors'));
+      const words = [...settings, 'learning_rate=1e30'].flatMap((setting) => ['--set', setting]);
+      const broken = await tuneyard([
+        'train',
+        at('tiny.tune.json'),
+        '--run-dir',
+        runDir,
+        '--resume',
+        '--json',
+        ...words,
+      ]);
+      const good = join(runDir, 'checkpoints', 'step-2');
+      expect(broken.stderr).toMatch(
+        /^the (evaluation )?loss became NaN at step 3, on the samples of lines \d+, .*\.\n$/m,
+      );
+      expect(broken.stderr).toContain(`the last good checkpoint is ${good}.`);
+      expect(broken.stderr).not.toMatch(/^ +at /m);
+      expect(broken.status).toBe(1);
+      const lines = broken.objects().at(-1)?.data;
+      expect(lines).toMatchObject({ step: 3, lines: expect.arrayContaining([expect.any(Number)]), checkpoint: good });
+      expect(readdirSync(join(runDir, 'checkpoints'))).toContain('step-2');
+      expect(readdirSync(join(runDir, 'checkpoints'))).not.toContain('step-3');
+      expect(events().at(-1)).toMatchObject({ type: 'end', status: 'failed', code: 'not_finite' });
+      expect(readFileSync(join(runDir, 'model', 'model.safetensors')).equals(before)).toBe(true);
+      // And it goes on from there.
+      const goOn = [...settings, 'learning_rate=1e-3', 'max_steps=3'].flatMap((setting) => ['--set', setting]);
+      const mended = await tuneyard(['train', at('tiny.tune.json'), '--run-dir', runDir, '--resume', ...goOn]);
+      expect(mended.status).toBe(0);
+      expect(events().at(-1)).toMatchObject({ type: 'end', status: 'completed', step: 3 });
+    },
+  );
 
-  it('in the weights to begin with', async () => {
+  it('in the weights to begin with are refused by the tensor’s name', async () => {
     const file = at('model', 'model.safetensors');
     const bytes = await readFile(file);
     bytes.writeFloatLE(Number.NaN, bytes.length - 4);
     await writeFile(file, bytes);
-    const { status, stderr } = await train('generation.prompts=[]');
-    console.log(stderr, status, readdirSync(runDir), readdirSync(join(runDir, 'checkpoints')));
-    const with_ = await train();
-    console.log(with_.stderr, with_.status);
+    await expectRefused(['', nothing, /model\.safetensors: the tensor transformer\.\S+ holds NaN/]);
+  });
+});
+
+const place = mkdtempSync(join(tmpdir(), 'tuneyard-disks-'));
+const mounted: string[] = [];
+
+/** A disk of its own; undefined where this process may not mount one. */
+function mount(name: string, options: string): string | undefined {
+  const disk = join(place, name);
+  mkdirSync(disk);
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', disk], { stdio: 'ignore' });
+    mounted.push(disk);
+    return disk;
+  } catch {
+    return undefined;
+  }
+}
+
+const small = mount('small', 'size=2500k');
+const readOnly = mount('read-only', 'size=1m,ro');
+afterAll(() => {
+  for (const disk of mounted) execFileSync('umount', [disk]);
+  rmSync(place, { recursive: true });
+});
+
+describe.skipIf(!readOnly)('a read-only disk (skipped where none can be mounted)', () => {
+  it.each(['as the run’s folder', 'as the home of runs'])('%s is named, with what to do', async (where) => {
+    if (where === 'as the home of runs') vi.stubEnv('TUNEYARD_HOME', readOnly!);
+    const more = where === 'as the run’s folder' ? ['--run-dir', join(readOnly!, 'run')] : [];
+    const { status, stderr } = await tuneyard(['train', at('tiny.tune.json'), ...more]);
+    expectOneSentence(stderr, /read-only\/runs?: this lies on a read-only file system; choose another folder/);
+    expect(status).toBe(1);
+  });
+
+  it('is named before a model is exported or a comparison is made for it', async () => {
+    const exported = await tuneyard(['export', at('model'), '--out', join(readOnly!, 'model')]);
+    expectOneSentence(exported.stderr, /read-only(\/model)?: this lies on a read-only file system/);
+    const words = ['--prompt', 'the old', '--out', join(readOnly!, 'c.json')];
+    const compared = await tuneyard(['compare', at('model'), ...words]);
+    expectOneSentence(compared.stderr, /read-only\/c\.json: this lies on a read-only file system/);
+    expect([exported.status, compared.status, compared.stdout]).toEqual([1, 1, '']);
+  });
+});
+
+describe.skipIf(!small)('a full disk (skipped where no small disk can be mounted)', () => {
+  beforeEach(async () => {
+    for (const name of readdirSync(small!)) await rm(join(small!, name), { recursive: true });
+    runDir = join(small!, 'run');
+  });
+
+  it('is seen before training where the first checkpoint would not fit', async () => {
+    await writeFile(join(small!, 'full'), Buffer.alloc(1500 << 10));
+    const { status, stderr } = await train();
+    expectOneSentence(stderr, /run: .* needs 1\.\d+ MB and only [\d.]+ [kM]B are free here; free some space/);
+    expect(status).toBe(1);
+    expect(existsSync(join(runDir, 'model'))).toBe(false);
+    expect(readdirSync(join(runDir, 'checkpoints'))).toEqual([]);
+  });
+
+  it('on the way ends the run with the checkpoints whole, and what there is of it resumes', async () => {
+    const often = ['save_strategy=steps', 'save_steps=1', 'max_steps=40', 'eval_strategy=no'];
+    const { status, stderr } = await train(...often);
+    expect(stderr).toMatch(/free some space/);
+    expect(stderr).not.toMatch(/^ +at /m);
+    expect(stderr.trim().split('\n').at(-1)).toMatch(/^\S*run\S*: /);
+    expect(status).toBe(1);
+    const steps = readdirSync(join(runDir, 'checkpoints'));
+    expect(steps.length).toBeGreaterThan(1);
+    expect(steps.every((name) => /^step-\d+$/.test(name))).toBe(true);
+    expect(existsSync(join(runDir, 'model'))).toBe(false);
+    expect(events().at(-1)).toMatchObject({ type: 'end', status: 'failed', code: 'disk_full' });
+
+    for (const name of steps.slice(1)) await rm(join(runDir, 'checkpoints', name), { recursive: true });
+    const words = ['max_steps=8', 'save_strategy=no'].flatMap((setting) => ['--set', setting]);
+    const resumed = await tuneyard(['train', at('tiny.tune.json'), '--run-dir', runDir, '--resume', ...words]);
+    expect([resumed.status, events().at(-1)?.type]).toEqual([0, 'end']);
   });
 });
