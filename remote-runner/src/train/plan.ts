@@ -51,9 +51,12 @@ export class TrainingPlan {
     this.buckets = chooseLengths(longest, { maxLength, maxBuckets: MAX_LENGTHS });
   }
 
-  /** Epochs done before `step` (0-based), with a fraction. */
+  /** Epochs done before `step` (0-based), with a fraction: as in transformers, by batches, since an epoch's last step may have fewer. */
   epochAt(step: number): number {
-    return step / this.stepsPerEpoch;
+    const { recipe, train } = this.options;
+    const batches = Math.ceil(train.length / recipe.per_device_train_batch_size);
+    const inEpoch = (step % this.stepsPerEpoch) * recipe.gradient_accumulation_steps;
+    return Math.floor(step / this.stepsPerEpoch) + inEpoch / batches;
   }
 
   /** The micro-batches of a step (0-based). */
