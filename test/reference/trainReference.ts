@@ -7,8 +7,8 @@ import { createGradientNorm } from '@runner/optim/gradientNorm';
 import { createOptimizer } from '@runner/optim/index';
 import { Arena } from '@runner/train/arena';
 import { runLoop } from '@runner/train/loop';
-import { emptyWindow } from '@runner/train/metrics';
 import { TrainingPlan } from '@runner/train/plan';
+import { freshState } from '@runner/train/trainerState';
 import { TrainStep } from '@runner/train/trainStep';
 import { modelDirOf, type ReferenceTraining, readTraining, type TrainingRun } from './fixtures';
 
@@ -58,20 +58,6 @@ export async function trainReference(
   });
   const step = new TrainStep({ engine, newBuilder, model: opened.model, parameters, gradients });
   const logs: Log[] = [];
-  const state = {
-    step: 0,
-    total_steps: 0,
-    tokens_seen: 0,
-    runtime: 0,
-    window: emptyWindow(),
-    best: null,
-    evals_without_gain: 0,
-    evaluation_due: false,
-    first_loss: null,
-    last_loss: null,
-    last_eval_loss: null,
-    fingerprint: '',
-  };
   await runLoop({
     recipe,
     plan,
@@ -80,7 +66,7 @@ export async function trainReference(
     gradientNorm,
     evalBatches: [],
     evalSamples: 0,
-    state,
+    state: freshState(0, ''),
     emit: (event) => {
       if (event.type === 'log') logs.push(event);
     },
