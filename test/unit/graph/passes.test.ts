@@ -172,7 +172,9 @@ describe('a sum with a product', () => {
     g.output('y', g.add(product, g.gemm(g.input('a', 'float32', [2, 5]), g.input('b', 'float32', [5, 4]))));
     const after = fuseGemm(g.graph);
     expect(opCounts(after)).toEqual({ Gemm: 2 });
-    expect(nodesOf(after, 'Gemm').map(({ inputs }) => inputs.length)).toEqual([2, 3]);
+    const [earlier, later] = nodesOf(after, 'Gemm').map(({ inputs }) => inputs);
+    expect(earlier).toEqual(['x', 'w']);
+    expect(later).toEqual(['a', 'b', after.nodes[0]!.outputs[0]!.name]);
   });
 
   it('is left alone where somebody else reads the product, C is taken, or the sum is larger than the product', () => {
@@ -186,6 +188,11 @@ describe('a sum with a product', () => {
     const biased = taken.g.gemm(taken.product, taken.g.input('v', 'float32', [4, 4]), bias);
     taken.g.output('y', taken.g.add(biased, bias));
     expect(opCounts(fuseGemm(taken.g.graph))).toEqual({ Gemm: 2, Add: 1 });
+
+    const stretched = newBuilder('stretched');
+    const row = stretched.gemm(stretched.input('x', 'float32', [1, 3]), stretched.input('w', 'float32', [3, 4]));
+    stretched.output('y', stretched.add(row, stretched.input('c', 'float32', [2, 4])));
+    expect(opCounts(fuseGemm(stretched.graph))).toEqual({ Gemm: 1, Add: 1 });
 
     const larger = graph();
     larger.g.output('y', larger.g.add(larger.product, larger.g.input('c', 'float32', [3, 2, 4])));
@@ -219,6 +226,13 @@ describe('a scale of rows', () => {
     const g = newBuilder('narrow');
     const scaled = g.mul(g.input('x', 'float32', [TOKENS, HIDDEN]), g.input('weights', 'float32', [TOKENS, 1]));
     g.output('y', g.gemm(scaled, g.input('w', 'float32', [HIDDEN, VOCABULARY])));
+    expect(hoist(g.graph).nodes.map(({ op }) => op)).toEqual(['Mul', 'Gemm']);
+  });
+
+  it('stays where the other operand is transposed: its rows are not the summed ones', () => {
+    const { g, scaled } = scaledLogits();
+    const transposed = g.input('hidden', 'float32', [HIDDEN, TOKENS]);
+    g.output('y', g.gemm(scaled, transposed, null, { transA: true, transB: true }));
     expect(hoist(g.graph).nodes.map(({ op }) => op)).toEqual(['Mul', 'Gemm']);
   });
 

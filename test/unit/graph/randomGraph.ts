@@ -129,15 +129,15 @@ const STEPS: readonly ((pool: Pool, step: Step) => Value)[] = [
     return pool.add(pool.g.add(y, x), pool.bound(x) + pool.bound(y));
   },
   // A scale of rows: hoisted where the matrix is wider than the product.
-  (pool, taken) => {
-    const { a, b, flag } = taken;
+  (pool, { a, b, size, flag, other }) => {
     const x = pool.matrix(a);
     const scale = pool.shaped([x.shape[0]!, 1], b);
     const scaled = pool.add(pool.g.mul(x, scale), pool.bound(x, scale));
     const left = pool.bound(scaled) > CLIPPED_ABOVE ? x : scaled;
     const inner = left.shape[flag ? 0 : 1]!;
-    const right = pool.shaped([inner, taken.size], b);
-    return pool.add(pool.g.gemm(left, right, null, { transA: flag }), inner * pool.bound(left, right));
+    const right = pool.shaped(other ? [size, inner] : [inner, size], b);
+    const product = pool.g.gemm(left, right, null, { transA: flag, transB: other });
+    return pool.add(product, inner * pool.bound(left, right));
   },
   // The same where one row or one vector is stretched over all rows.
   (pool, { a, b, size, flag, other }) => {
