@@ -52,6 +52,8 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
   };
   // A run that was stopped in the middle of an evaluation makes up for it.
   if (await evaluateIfDue(context)) return 'completed';
+  // It had stopped early, and was ended before it could say so.
+  if (!state.evaluation_due && isOutOfPatience(context)) return 'completed';
   while (state.step < plan.totalSteps) {
     if (signal?.aborted) break;
     const started = performance.now();
@@ -206,8 +208,8 @@ function judge({ recipe, plan, state, emit, evalSamples }: LoopContext, evaluati
     eval_runtime: evaluation.seconds,
     best,
   });
-  const patience = recipe.early_stopping_patience;
-  if (patience === undefined || state.evals_without_gain < patience) return false;
+  if (!isOutOfPatience({ recipe, state })) return false;
+  const patience = state.evals_without_gain;
   emit({
     type: 'warning',
     step: state.step,
@@ -215,6 +217,11 @@ function judge({ recipe, plan, state, emit, evalSamples }: LoopContext, evaluati
     message: `stopped early: ${recipe.metric_for_best_model} has not improved for ${patience} evaluation${patience > 1 ? 's' : ''}; the best was at step ${state.best?.step}`,
   });
   return true;
+}
+
+function isOutOfPatience({ recipe, state }: Pick<LoopContext, 'recipe' | 'state'>): boolean {
+  const patience = recipe.early_stopping_patience;
+  return patience !== undefined && state.evals_without_gain >= patience;
 }
 
 function notFinite(
