@@ -6,7 +6,7 @@ import { openEngine } from '../engine/openEngine';
 import type { Graph } from '../graph/ir';
 import { optimize } from '../graph/passes/index';
 import { peakWorkingBytes } from '../graph/peakMemory';
-import { buildHeadTraining, chunkSizes } from '../heads/causalLm';
+import { buildHeadTraining, chunkSizes, largestChunk } from '../heads/causalLm';
 import { freeDiskBytes } from '../hub/diskSpace';
 import type { CausalLm } from '../models/causalLm';
 import { loadParameters } from '../models/loadModel';
@@ -103,16 +103,20 @@ function graphMemory(model: CausalLm, layout: ArenaLayout, shape: BatchShape, su
   const trainable = new Set(layout.tensors.map(({ name }) => name));
   const modes = recipe.gradient_accumulation_steps > 1 ? [false, true] : [false];
   let saved = 0;
-  let working = 0;
-  const held = (graph: Graph) => {
-    working += peakWorkingBytes(optimize(graph, ops));
+  // As in TrainStep: the largest chunk of the head keeps its memory, all other graphs give theirs back after each run.
+  let kept = 0;
+  let passing = 0;
+  const runs = (graph: Graph, keeps: boolean) => {
+    const bytes = peakWorkingBytes(optimize(graph, ops));
+    if (keeps) kept += bytes;
+    else passing = Math.max(passing, bytes);
   };
   for (const accumulate of modes) {
     const graphs = buildTraining(newBuilder('body'), model, shape, trainable, accumulate);
     const buffers = new Map(graphs.saved.map(({ buffer }) => [buffer, graphs.forward.outputs.get(buffer)!]));
     saved = layOut(buffers).bytes;
-    held(graphs.forward);
-    held(graphs.backward);
+    runs(graphs.forward, false);
+    runs(graphs.backward, false);
   }
   const chunks = chunkSizes(supervised, model.vocabSize);
   const kinds = new Set(chunks.map((rows, i) => `${rows} ${i > 0 || modes.length > 1}`));
@@ -120,11 +124,11 @@ function graphMemory(model: CausalLm, layout: ArenaLayout, shape: BatchShape, su
     const [rows, more] = kind.split(' ') as [string, string];
     const g = newBuilder('head');
     buildHeadTraining(g, { rows: Number(rows), hidden: model.hiddenSize, vocab: model.vocabSize }, more === 'true');
-    held(g.graph);
+    runs(g.graph, Number(rows) === largestChunk(model.vocabSize));
   }
   // Hidden states and their gradient live outside the graphs.
-  working += 2 * 4 * shape.batch * shape.length * model.hiddenSize;
-  return { saved, working };
+  const hidden = 2 * 4 * shape.batch * shape.length * model.hiddenSize;
+  return { saved, working: kept + passing + hidden };
 }
 
 function mostSupervised(plan: TrainingPlan): number {
