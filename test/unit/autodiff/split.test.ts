@@ -76,6 +76,19 @@ describe('what is kept in between', () => {
     expect(split(differentiated(g)).saved).toEqual([]);
   });
 
+  it('is nothing for a gradient that no result of the backward half needs', () => {
+    const g = newBuilder('unread');
+    const x = g.input('x', 'float32', [2, 3]);
+    const [wide, y] = [g.exp(x), g.add(x, 1)];
+    g.output('y', y);
+    const forwardCount = g.graph.nodes.length;
+    g.mul(wide, wide);
+    g.output('grad:x', vjp(g, [y], [g.input('dy', 'float32', [2, 3])], [x]).gradients[0]!);
+    const halves = splitForwardBackward(g.graph, forwardCount, new Set(['y']));
+    expect(halves.saved).toEqual([]);
+    expect(halves.backward.nodes).toEqual([]);
+  });
+
   it('is no input and no parameter: backward is given those anyway', () => {
     const g = newBuilder('linear');
     g.output('y', g.matMul(g.input('x', 'float32', [2, 3]), g.input('w', 'float32', [3, 4])));

@@ -13,7 +13,7 @@ import { fuseGemm } from '@runner/graph/passes/fuseGemm';
 import { hoistRowScales } from '@runner/graph/passes/hoistRowScales';
 import { newBuilder, ops } from '@runner/ops';
 import { describe, expect, it } from 'vitest';
-import { opCounts } from './support';
+import { opCounts, runGraph } from './support';
 
 const hoist = (graph: Graph) => deadCode(hoistRowScales(graph, (to) => new Builder(ops, to)));
 
@@ -234,6 +234,33 @@ describe('a scale of rows', () => {
     const transposed = g.input('hidden', 'float32', [HIDDEN, TOKENS]);
     g.output('y', g.gemm(scaled, transposed, null, { transA: true, transB: true }));
     expect(hoist(g.graph).nodes.map(({ op }) => op)).toEqual(['Mul', 'Gemm']);
+  });
+
+  it('stays where it is summed over and the other operand is the wider one', () => {
+    const g = newBuilder('wide');
+    const scaled = g.mul(g.input('x', 'float32', [TOKENS, HIDDEN]), g.input('weights', 'float32', [TOKENS, 1]));
+    g.output('y', g.gemm(scaled, g.input('w', 'float32', [TOKENS, VOCABULARY]), null, { transA: true }));
+    expect(nodesOf(hoist(g.graph), 'Mul').map(({ inputs }) => inputs)).toEqual([['x', 'weights']]);
+  });
+
+  it('does not touch a summand: only the product is scaled', () => {
+    const { g, scaled } = scaledLogits();
+    g.output('y', g.gemm(scaled, g.input('table', 'float32', [VOCABULARY, HIDDEN]), g.input('c', 'float32', [HIDDEN])));
+    expect(nodesOf(hoist(g.graph), 'Gemm')[0]!.inputs.at(-1)).toBe('c');
+  });
+
+  it('does not move to rows of a transposed operand, which are not the rows it scales', async () => {
+    const g = newBuilder('both transposed');
+    const scaled = g.mul(g.input('x', 'float32', [2, 4]), g.input('weights', 'float32', [2, 1]));
+    g.output('y', g.gemm(scaled, g.input('w', 'float32', [2, 2]), null, { transA: true, transB: true }));
+    const feeds = {
+      x: Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8),
+      weights: Float32Array.of(2, 3),
+      w: Float32Array.of(1, 10, 100, 1000),
+    };
+    expect(await runGraph(hoist(g.graph), feeds)).toEqual({
+      y: [2 + 150, 200 + 15_000, 4 + 180, 400 + 18_000, 6 + 210, 600 + 21_000, 8 + 240, 800 + 24_000],
+    });
   });
 
   it('keeps the product’s alpha', () => {

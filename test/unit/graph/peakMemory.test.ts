@@ -30,6 +30,16 @@ describe('the largest sum of values alive at once', () => {
     expect(peakWorkingBytes(kept.graph)).toBe(1200);
   });
 
+  it('takes away once what one node reads twice', () => {
+    const g = newBuilder('squared');
+    const x = g.input('x', 'float32', [10, 10]);
+    const a = g.matMul(x, x);
+    const b = g.matMul(a, a);
+    const c = g.matMul(b, g.input('w', 'float32', [10, 100]));
+    g.output('y', g.matMul(c, g.input('v', 'float32', [100, 1])));
+    expect(peakWorkingBytes(g.graph)).toBe(400 + 4000);
+  });
+
   it('counts the bytes of each type', () => {
     const g = newBuilder('types');
     const x = g.input('x', 'float32', [100]);
