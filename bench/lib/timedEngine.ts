@@ -1,5 +1,5 @@
 /** An engine that takes down what each graph costs. */
-import type { CompileOptions, Engine, Executable } from '@runner/engine/engine';
+import type { Engine, Executable } from '@runner/engine/engine';
 import type { Graph } from '@runner/graph/ir';
 import { productFlops } from './flops';
 
@@ -24,9 +24,9 @@ export class TimedEngine implements Engine {
     this.times.clear();
   }
 
-  async compile(graph: Graph, options?: CompileOptions): Promise<Executable> {
+  async compile(graph: Graph): Promise<Executable> {
     const started = performance.now();
-    const executable = await this.inner.compile(graph, options);
+    const executable = await this.inner.compile(graph);
     this.compileSeconds += (performance.now() - started) / 1000;
     const flops = productFlops(executable.graph);
     return {

@@ -1,7 +1,14 @@
 /** What runs graphs. `node.ts` is onnxruntime-node's own API; others may keep tensors on a device. */
 import type { Graph, Shape, TensorType } from '../graph/ir';
 
-export type TensorData = Float32Array | BigInt64Array | Int32Array | Uint32Array | Uint16Array | Uint8Array;
+export type TensorData =
+  | Float32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Int32Array
+  | Uint32Array
+  | Uint16Array
+  | Uint8Array;
 
 /**
  * A tensor over memory that somebody else owns: a view into an arena, or a batch. The engine reads and writes that
@@ -25,19 +32,11 @@ export interface Executable {
   release(): Promise<void>;
 }
 
-export interface CompileOptions {
-  /**
-   * Whether memory for values in between is kept from run to run (the default) or given back after each: slower by a
-   * few percent, but graphs for many shapes then do not hold memory side by side.
-   */
-  readonly keepMemory?: boolean;
-}
-
 export interface Engine {
   /** "CPU", "CUDA:0 (NVIDIA L4)". */
   readonly label: string;
   /** Optimises, serialises and loads a graph. */
-  compile(graph: Graph, options?: CompileOptions): Promise<Executable>;
+  compile(graph: Graph): Promise<Executable>;
 }
 
 export function view(data: TensorData, shape: Shape): TensorView {
@@ -47,6 +46,7 @@ export function view(data: TensorData, shape: Shape): TensorView {
 function dtypeOf(data: TensorData): TensorType['dtype'] {
   if (data instanceof Float32Array) return 'float32';
   if (data instanceof BigInt64Array) return 'int64';
+  if (data instanceof BigUint64Array) return 'uint64';
   if (data instanceof Int32Array) return 'int32';
   if (data instanceof Uint32Array) return 'uint32';
   if (data instanceof Uint16Array) return 'float16';

@@ -5,11 +5,13 @@
 import { TuneyardError } from '@protocol/errors';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
 import { formatShape, type Graph, sameShape, type Value } from '../graph/ir';
-import { serializeModel } from '../graph/onnx';
+import { type MemoryPlan, planMemory } from '../graph/memoryPlan';
+import { buildModel, encodeModel } from '../graph/onnx';
 import { optimize } from '../graph/passes/index';
 import type { OpRegistry } from '../ops/op';
-import type { CompileOptions, Engine, Executable, TensorView, TensorViews } from './engine';
+import type { Engine, Executable, TensorView, TensorViews } from './engine';
 import { isWithoutResults, WITHOUT_RESULTS, withoutResults } from './withoutResults';
+import { Workspace } from './workspace';
 
 export interface NodeEngineOptions {
   /** 'cpu', or a CUDA device by number. */
@@ -24,6 +26,8 @@ export interface NodeEngineOptions {
 export class NodeEngine implements Engine {
   readonly label: string;
   private readonly tensors = new WeakMap<TensorView, Tensor>();
+  /** Values in between, of every graph: one runs at a time. */
+  private readonly workspace = new Workspace();
 
   constructor(
     private readonly ops: OpRegistry,
@@ -33,16 +37,21 @@ export class NodeEngine implements Engine {
     this.label = options.label ?? 'CPU';
   }
 
-  async compile(graph: Graph, { keepMemory = true }: CompileOptions = {}): Promise<Executable> {
+  async compile(graph: Graph): Promise<Executable> {
     const optimized = optimize(graph, this.ops);
-    const model = withoutResults(serializeModel(optimized, this.ops));
     const { device = { provider: 'cpu' }, threads, profile } = this.options;
+    const built = buildModel(optimized, this.ops);
+    // On a GPU what is in between stays there.
+    const plan: MemoryPlan = device.provider === 'cpu' ? planMemory(built) : { values: [], bytes: 0 };
+    const further = plan.values.map(({ name, type }) => [name, type] as const);
+    const model = withoutResults(encodeModel(built.model, further));
+    this.workspace.reserve(plan.bytes);
     let session: InferenceSession;
     try {
       session = await InferenceSession.create(model, {
         executionProviders: device.provider === 'cuda' ? [{ name: 'cuda', deviceId: device.deviceId }, 'cpu'] : ['cpu'],
-        graphOptimizationLevel: 'all',
-        enableCpuMemArena: keepMemory,
+        // Our own passes have been over it, and the plan holds for the nodes that they left.
+        graphOptimizationLevel: 'disabled',
         // Planned memory patterns cost a third more than the arena alone and are no faster here.
         enableMemPattern: false,
         logSeverityLevel: 3,
@@ -54,22 +63,26 @@ export class NodeEngine implements Engine {
     } catch (error) {
       throw engineError(error, `loading graph ${graph.name}`);
     }
-    return new NodeExecutable(optimized, session, this.tensors, profile !== undefined);
+    return new NodeExecutable(optimized, session, this.tensors, plan, this.workspace, profile !== undefined);
   }
 }
 
 class NodeExecutable implements Executable {
+  private inner: { generation: number; fetches: Record<string, Tensor> } | undefined;
+
   constructor(
     readonly graph: Graph,
     private readonly session: InferenceSession,
     private readonly tensors: WeakMap<TensorView, Tensor>,
+    private readonly plan: MemoryPlan,
+    private readonly workspace: Workspace,
     private readonly profiling: boolean,
   ) {}
 
   async run(inputs: TensorViews, outputs: TensorViews): Promise<void> {
     const feeds: Record<string, Tensor> = {};
     for (const value of this.graph.inputs) feeds[value.name] = this.tensor(value.name, value, inputs[value.name]);
-    const fetches: Record<string, Tensor | null> = { ...WITHOUT_RESULTS };
+    const fetches: Record<string, Tensor | null> = { ...WITHOUT_RESULTS, ...this.planned() };
     for (const [name, value] of this.graph.outputs) fetches[name] = this.tensor(name, value, outputs[name]);
     try {
       await this.session.run(feeds, fetches);
@@ -82,6 +95,19 @@ class NodeExecutable implements Executable {
   async release(): Promise<void> {
     if (this.profiling) this.session.endProfiling();
     await this.session.release();
+  }
+
+  /** Tensors over the pieces of the workspace; made again when that has grown. */
+  private planned(): Readonly<Record<string, Tensor>> {
+    const { generation } = this.workspace;
+    if (this.inner?.generation !== generation) {
+      const tensors = this.plan.values.map(({ name, type, offset }) => {
+        const data = this.workspace.slice(offset, type) as Float32Array;
+        return [name, new Tensor(type.dtype as 'float32', data, [...type.shape])] as const;
+      });
+      this.inner = { generation, fetches: Object.fromEntries(tensors) };
+    }
+    return this.inner.fetches;
   }
 
   private tensor(name: string, value: Value, view: TensorView | undefined): Tensor {

@@ -14,6 +14,7 @@ import {
   type TensorType,
   type Value,
 } from './ir';
+import type { BuiltModel } from './memoryPlan';
 
 const { AttributeProto, ModelProto, TensorProto } = onnxProto.onnx;
 
@@ -38,12 +39,23 @@ const DATA_TYPE: Readonly<Record<DType, number>> = {
 const TYPE_ATTRIBUTES = new Set(['to']);
 
 /**
- * Serialises `graph`. Frozen tensors become external data that name their file by its base name: the model must be
+ * `graph` as an ONNX model. Frozen tensors become external data that name their file by its base name: the model must be
  * loaded from a folder that holds that file.
  */
+export function buildModel(graph: Graph, ops: OpRegistry): BuiltModel {
+  return new ModelWriter(graph, ops).write();
+}
+
+/** {@link buildModel}, encoded. */
 export function serializeModel(graph: Graph, ops: OpRegistry): Uint8Array {
-  const writer = new ModelWriter(graph, ops);
-  return writer.write();
+  return encodeModel(buildModel(graph, ops).model, []);
+}
+
+/** A model as ONNX Runtime reads it, with `further` values of it as results too. */
+export function encodeModel(model: onnx.IModelProto, further: Iterable<readonly [string, TensorType]>): Uint8Array {
+  const output = [...model.graph!.output!];
+  for (const [name, type] of further) output.push(valueInfo(name, type));
+  return ModelProto.encode({ ...model, graph: { ...model.graph, output } }).finish();
 }
 
 class ModelWriter {
@@ -51,6 +63,7 @@ class ModelWriter {
   private readonly initializers: onnx.ITensorProto[] = [];
   private readonly shared = new Map<string, string>();
   private readonly outputNames = new Map<Value, string>();
+  private readonly inner = new Map<string, TensorType>();
   private temporaries = 0;
 
   constructor(
@@ -58,7 +71,7 @@ class ModelWriter {
     private readonly ops: OpRegistry,
   ) {}
 
-  write(): Uint8Array {
+  write(): BuiltModel {
     // A value made by a node takes its output's name directly; inputs, and a second name for one value, go through Identity.
     const aliases: [string, Value][] = [];
     for (const [name, value] of this.graph.outputs) {
@@ -70,7 +83,7 @@ class ModelWriter {
     for (const [name, value] of aliases) {
       this.nodes.push({ opType: 'Identity', input: [this.name(value)], output: [name], name: `identity_${name}` });
     }
-    const model = ModelProto.create({
+    const model = {
       irVersion: IR_VERSION,
       producerName: 'tuneyard',
       opsetImport: [
@@ -84,8 +97,11 @@ class ModelWriter {
         input: this.graph.inputs.map((value) => valueInfo(value.name, value)),
         output: [...this.graph.outputs].map(([name, value]) => valueInfo(name, value)),
       },
-    });
-    return ModelProto.encode(model).finish();
+    };
+    for (const value of this.graph.nodes.flatMap(({ outputs }) => outputs)) {
+      if (!this.outputNames.has(value)) this.inner.set(value.name, value);
+    }
+    return { model, inner: this.inner };
   }
 
   private name(value: Value): string {
@@ -149,7 +165,11 @@ class ModelWriter {
         return name;
       },
       output: (index) => this.name(node.outputs[index]!),
-      temporary: () => `t_${this.temporaries++}`,
+      temporary: (type) => {
+        const name = `t_${this.temporaries++}`;
+        if (type) this.inner.set(name, type);
+        return name;
+      },
       ints: (values) =>
         this.sharedConstant(`ints:${values.join(',')}`, 'int64', [values.length], BigInt64Array.from(values, BigInt)),
       uint64: (value) => this.sharedConstant(`uint64:${value}`, 'uint64', [], BigUint64Array.of(value)),

@@ -5,7 +5,7 @@
 
 import { grad } from '../autodiff/grad';
 import type { Builder } from '../graph/builder';
-import { GraphError } from '../graph/ir';
+import { GraphError, type Value } from '../graph/ir';
 
 export interface HeadShape {
   /** Positions in the chunk. */
@@ -20,6 +20,8 @@ export const HEAD = {
   hidden: 'hidden',
   /** float32 [vocab, hidden] */
   weight: 'weight',
+  /** float32 [block, hidden]: the same weight again, in the pieces of {@link vocabularyBlocks}. */
+  weightBlock: (block: number) => `weight_${block}`,
   /** int64 [rows] */
   targets: 'targets',
   /** float32 [rows]: what each position's loss is multiplied by; 0 for rows that only fill the chunk. */
@@ -28,13 +30,13 @@ export const HEAD = {
   loss: 'loss',
   /** float32 [rows, hidden] */
   dHidden: 'd_hidden',
-  /** float32 [vocab, hidden] */
-  dWeight: 'd_weight',
+  /** float32 [block, hidden] */
+  dWeight: (block: number) => `d_weight_${block}`,
   /** int64 [rows] and float32 [rows, hidden]: rows that must still be added to the weight's gradient. */
   dRowIndices: 'd_row_indices',
   dRows: 'd_rows',
-  /** float32 [vocab, hidden]: what is in `d_weight` so far, where gradients add up. */
-  dWeightSoFar: 'd_weight_so_far',
+  /** float32 [block, hidden]: what is in {@link HEAD.dWeight} so far, where gradients add up. */
+  dWeightSoFar: (block: number) => `d_weight_so_far_${block}`,
 } as const;
 
 /** Loss only, for evaluation. */
@@ -47,15 +49,17 @@ export function buildHeadLoss(g: Builder, shape: HeadShape): void {
  * tokens in it comes as rows: see {@link loss}.
  */
 export function buildHeadTraining(g: Builder, shape: HeadShape, accumulate: boolean): void {
-  const { value, hidden, weight } = loss(g, shape);
-  const { gradients, sparse } = grad(g, value, [hidden, weight], { rowSparse: new Set([weight]) });
-  const [dHidden, dWeight] = gradients;
+  const { value, hidden, weight, blocks } = loss(g, shape);
+  const { gradients, sparse } = grad(g, value, [hidden, ...blocks, weight], { rowSparse: new Set([weight]) });
+  const [dHidden, ...dBlocks] = gradients;
   const target = sparse.get(weight)?.[0];
-  if (!dHidden || !dWeight || !target) throw new GraphError('the loss does not depend on the head');
+  if (!dHidden || !target) throw new GraphError('the loss does not depend on the head');
   g.output(HEAD.loss, value);
   g.output(HEAD.dHidden, dHidden);
-  const soFar = accumulate ? g.input(HEAD.dWeightSoFar, 'float32', [shape.vocab, shape.hidden]) : null;
-  g.output(HEAD.dWeight, soFar ? g.add(dWeight, soFar) : dWeight);
+  for (const [i, block] of blocks.entries()) {
+    const soFar = accumulate ? g.input(HEAD.dWeightSoFar(i), 'float32', block.shape) : null;
+    g.output(HEAD.dWeight(i), soFar ? g.add(dBlocks[i]!, soFar) : dBlocks[i]!);
+  }
   g.output(HEAD.dRowIndices, target.indices);
   g.output(HEAD.dRows, target.rows);
 }
@@ -70,47 +74,49 @@ export function buildLogits(g: Builder, shape: HeadShape): void {
 /**
  * Cross-entropy as log Σ exp(h Wᵀ) − h · W[target]. The target's logit is taken from its row of W, not from the logits:
  * so its gradient is rows of [rows, hidden], and softmax − one-hot, a pass over [rows, vocab], is never formed.
+ * The sum is taken over blocks of the vocabulary and then over the blocks' sums.
  */
 function loss(g: Builder, { rows, hidden: width, vocab }: HeadShape) {
   const hidden = g.input(HEAD.hidden, 'float32', [rows, width]);
   const weight = g.input(HEAD.weight, 'float32', [vocab, width]);
   const targets = g.input(HEAD.targets, 'int64', [rows]);
   const weights = g.input(HEAD.weights, 'float32', [rows]);
+  const blocks = vocabularyBlocks(vocab).map(({ size }, i) => g.input(HEAD.weightBlock(i), 'float32', [size, width]));
   const value = g.scope('loss', () => {
-    const sums = g.apply('LogSumExp', [g.gemm(hidden, weight, null, { transB: true })]);
+    const logSumExp = (logits: Value) => g.apply('LogSumExp', [logits]);
+    const sums = blocks.map((block) => logSumExp(g.gemm(hidden, block, null, { transB: true })));
+    const column = (sum: Value) => g.reshape(sum, [rows, 1]);
+    const sum = sums.length === 1 ? sums[0]! : logSumExp(g.concat(sums.map(column), 1));
     const own = g.reduceSum(g.mul(hidden, g.gather(weight, targets)), [1]);
-    return g.reduceSum(g.mul(g.sub(sums, own), weights), [0]);
+    return g.reduceSum(g.mul(g.sub(sum, own), weights), [0]);
   });
-  return { value, hidden, weight };
+  return { value, hidden, weight, blocks };
+}
+
+/** Most rows of the head's weight in one product: logits and gradients of a block pass through the caches. */
+const MAX_BLOCK = 8192;
+
+/** Rows `[from, from + size)` of the head's weight, near enough the same number in each block. */
+export function vocabularyBlocks(vocab: number): { from: number; size: number }[] {
+  const count = Math.ceil(vocab / MAX_BLOCK);
+  const start = (block: number) => Math.floor((vocab * block) / count);
+  return Array.from({ length: count }, (_, i) => ({ from: start(i), size: start(i + 1) - start(i) }));
 }
 
 /** Upper bound on the logits of one chunk, bytes. */
-const MAX_LOGITS_BYTES = 128 * 2 ** 20;
+const MAX_LOGITS_BYTES = 256 * 2 ** 20;
 
 /**
- * Into what chunks `positions` are cut: as many of the largest size as fit, then one of the next size that holds the
- * rest. A few sizes serve every batch, so that few graphs are compiled; at most a third of the last chunk is idle.
+ * Into what chunks `positions` are cut: as many of the largest size as fit, then one that holds the rest. Its size is
+ * rounded up to a sixteenth of the next power of two, so that not every batch needs a graph of its own.
  */
 export function chunkSizes(positions: number, vocab: number): number[] {
-  const sizes = sizeLadder(vocab);
-  const largest = sizes[sizes.length - 1]!;
+  const largest = 2 ** Math.floor(Math.log2(Math.max(16, Math.min(2048, MAX_LOGITS_BYTES / (4 * vocab)))));
   const chunks = new Array<number>(Math.floor(positions / largest)).fill(largest);
   const rest = positions % largest;
-  if (rest > 0) chunks.push(sizes.find((size) => size >= rest)!);
-  return chunks;
-}
-
-/** Positions in the largest chunk. */
-export function largestChunk(vocab: number): number {
-  return sizeLadder(vocab).at(-1)!;
-}
-
-function sizeLadder(vocab: number): number[] {
-  const most = Math.max(16, Math.min(2048, Math.floor(MAX_LOGITS_BYTES / (4 * vocab))));
-  const sizes: number[] = [];
-  for (let size = 16; size <= most; size *= 2) {
-    sizes.push(size);
-    if (size * 1.5 <= most && size > 16) sizes.push(size * 1.5);
+  if (rest > 0) {
+    const granule = Math.max(16, 2 ** Math.ceil(Math.log2(rest)) / 16);
+    chunks.push(Math.ceil(rest / granule) * granule);
   }
-  return sizes;
+  return chunks;
 }

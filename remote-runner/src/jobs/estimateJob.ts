@@ -3,10 +3,13 @@ import { freemem } from 'node:os';
 import type { Recipe } from '@protocol/recipe';
 import type { Estimate } from '@protocol/runner';
 import { openEngine } from '../engine/openEngine';
+import { layOut } from '../engine/workspace';
 import type { Graph } from '../graph/ir';
+import { planMemory } from '../graph/memoryPlan';
+import { buildModel } from '../graph/onnx';
 import { optimize } from '../graph/passes/index';
-import { peakWorkingBytes } from '../graph/peakMemory';
-import { buildHeadTraining, chunkSizes, largestChunk } from '../heads/causalLm';
+
+import { buildHeadTraining, chunkSizes } from '../heads/causalLm';
 import { freeDiskBytes } from '../hub/diskSpace';
 import type { CausalLm } from '../models/causalLm';
 import { loadParameters } from '../models/loadModel';
@@ -17,7 +20,7 @@ import { Arena, type ArenaLayout, layoutArena } from '../train/arena';
 import { type BatchShape, buildTraining } from '../train/bodyProgram';
 import { TrainingPlan } from '../train/plan';
 import { TrainStep } from '../train/trainStep';
-import { layOut } from '../train/workspace';
+
 import { prepareModel, prepareSamples } from './prepare';
 import type { EstimateRequest } from './requests';
 
@@ -103,20 +106,17 @@ function graphMemory(model: CausalLm, layout: ArenaLayout, shape: BatchShape, su
   const trainable = new Set(layout.tensors.map(({ name }) => name));
   const modes = recipe.gradient_accumulation_steps > 1 ? [false, true] : [false];
   let saved = 0;
-  // As in TrainStep: the largest chunk of the head keeps its memory, all other graphs give theirs back after each run.
-  let kept = 0;
-  let passing = 0;
-  const runs = (graph: Graph, keeps: boolean) => {
-    const bytes = peakWorkingBytes(optimize(graph, ops));
-    if (keeps) kept += bytes;
-    else passing = Math.max(passing, bytes);
+  // One buffer for all graphs, one after the other, as the engine plans it.
+  let working = 0;
+  const runs = (graph: Graph) => {
+    working = Math.max(working, planMemory(buildModel(optimize(graph, ops), ops)).bytes);
   };
   for (const accumulate of modes) {
     const graphs = buildTraining(newBuilder('body'), model, shape, trainable, accumulate);
     const buffers = new Map(graphs.saved.map(({ buffer }) => [buffer, graphs.forward.outputs.get(buffer)!]));
     saved = layOut(buffers).bytes;
-    runs(graphs.forward, false);
-    runs(graphs.backward, false);
+    runs(graphs.forward);
+    runs(graphs.backward);
   }
   const chunks = chunkSizes(supervised, model.vocabSize);
   const kinds = new Set(chunks.map((rows, i) => `${rows} ${i > 0 || modes.length > 1}`));
@@ -124,11 +124,11 @@ function graphMemory(model: CausalLm, layout: ArenaLayout, shape: BatchShape, su
     const [rows, more] = kind.split(' ') as [string, string];
     const g = newBuilder('head');
     buildHeadTraining(g, { rows: Number(rows), hidden: model.hiddenSize, vocab: model.vocabSize }, more === 'true');
-    runs(g.graph, Number(rows) === largestChunk(model.vocabSize));
+    runs(g.graph);
   }
   // Hidden states and their gradient live outside the graphs.
   const hidden = 2 * 4 * shape.batch * shape.length * model.hiddenSize;
-  return { saved, working: kept + passing + hidden };
+  return { saved, working: working + hidden };
 }
 
 function mostSupervised(plan: TrainingPlan): number {

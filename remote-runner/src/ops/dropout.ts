@@ -1,4 +1,4 @@
-import { GraphError, type Node, sameShape } from '../graph/ir';
+import { GraphError, type Node, sameShape, type TensorType } from '../graph/ir';
 import { differentiable, type OnnxEmitter, type OpDef } from './op';
 import { given, numberAttribute, requireDType, requireFloat, requireRank } from './typeRules';
 
@@ -34,8 +34,9 @@ export const dropout: OpDef = {
     const x = node.inputs[0]!;
     const scale = 1 / (1 - numberAttribute(node.attributes, 'p'));
     const kept = emitKept(node, emit);
-    const scaled = x.dtype === 'float32' ? emit.output(1) : emit.temporary();
-    const ones = emit.temporary();
+    const float32 = { dtype: 'float32', shape: x.shape } as const;
+    const scaled = x.dtype === 'float32' ? emit.output(1) : emit.temporary(float32);
+    const ones = emit.temporary(float32);
     emit.node('Cast', [kept], [ones], { to: 'float32' });
     emit.node('Mul', [ones, emit.scalar(scale, 'float32')], [scaled]);
     if (x.dtype !== 'float32') emit.node('Cast', [scaled], [emit.output(1)], { to: x.dtype });
@@ -73,8 +74,8 @@ function emitKept(node: Node, emit: OnnxEmitter): string {
   const rowShape = [...shape.slice(0, -1), 1];
   const rows = rowShape.reduce((n, size) => n * size, 1);
 
-  const op = (name: string, inputs: string[], attributes = {}): string => {
-    const result = emit.temporary();
+  const op = (name: string, inputs: string[], attributes = {}, type?: TensorType): string => {
+    const result = emit.temporary(type);
     emit.node(name, inputs, [result], attributes);
     return result;
   };
@@ -89,16 +90,15 @@ function emitKept(node: Node, emit: OnnxEmitter): string {
   const seed = node.inputs[1]!.dtype === 'uint64' ? emit.input(1) : op('Cast', [emit.input(1)], { to: 'uint64' });
   const key = mixed(op('Add', [seed, emit.uint64(salt)]));
 
-  // Depends on constants only: ONNX Runtime computes it once, when it loads the graph.
   const counter = op('Range', [emit.scalar(0, 'int64'), emit.scalar(rows + columns, 'int64'), emit.scalar(1, 'int64')]);
   const steps = op('Mul', [op('Cast', [counter], { to: 'uint64' }), emit.uint64(GAMMA)]);
   const random = mixed(op('Add', [steps, key]));
 
   const [left, right] = [emit.temporary(), emit.temporary()];
   emit.node('Split', [random, emit.ints([rows, columns])], [left, right], { axis: 0 });
-  const product = op('Mul', [op('Reshape', [left, emit.ints(rowShape)]), right]);
+  const product = op('Mul', [op('Reshape', [left, emit.ints(rowShape)]), right], {}, { dtype: 'uint64', shape });
   const threshold = BigInt(Math.floor((1 - numberAttribute(node.attributes, 'p')) * 2 ** 64));
-  return op('Less', [product, emit.uint64(threshold)]);
+  return op('Less', [product, emit.uint64(threshold)], {}, { dtype: 'bool', shape });
 }
 
 /** SplitMix64's finaliser. */

@@ -60,8 +60,8 @@ export interface OnnxEmitter {
   /** '' for an optional input that is not given. */
   optional(index: number): string;
   output(index: number): string;
-  /** A fresh name for a value in between. */
-  temporary(): string;
+  /** A fresh name for a value in between; with its type where it may be large, so that its memory is planned. */
+  temporary(type?: TensorType): string;
   ints(values: readonly number[]): string;
   /** A scalar (rank 0) initialiser. */
   scalar(value: number, dtype: TensorType['dtype']): string;

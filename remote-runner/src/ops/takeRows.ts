@@ -27,8 +27,9 @@ export const takeRows: OpDef = {
   gradient: differentiable(({ g, dy, input }) => [g.apply('TakeRows', [dy, input(2), input(1)]), null, null]),
   onnx: (node, emit) => {
     const x = node.inputs[0]!;
-    const [zero, padded] = [emit.temporary(), emit.temporary()];
-    emit.node('Expand', [emit.scalar(0, x.dtype), emit.ints([1, x.shape[1]!])], [zero]);
+    const [rows, width] = x.shape as [number, number];
+    const [zero, padded] = [emit.temporary(), emit.temporary({ dtype: x.dtype, shape: [rows + 1, width] })];
+    emit.node('Expand', [emit.scalar(0, x.dtype), emit.ints([1, width])], [zero]);
     emit.node('Concat', [emit.input(0), zero], [padded], { axis: 0 });
     emit.node('Gather', [padded, emit.input(1)], [emit.output(0)], { axis: 0 });
   },

@@ -81,6 +81,19 @@ export class Arena {
     return found;
   }
 
+  /** Rows `[from, from + size)` of a tensor's first dimension, otherwise as {@link view}. */
+  rows(name: string, { from, size }: { readonly from: number; readonly size: number }): TensorView {
+    const key = `${name}[${from}:${from + size}]`;
+    let found = this.views.get(key);
+    if (!found) {
+      const [, ...rest] = this.find(name).shape;
+      const width = elementCount(rest);
+      found = view(this.slice(name).subarray(from * width, (from + size) * width), [size, ...rest]);
+      this.views.set(key, found);
+    }
+    return found;
+  }
+
   /** A tensor's numbers in place, row-major, without the padding. Throws as {@link view}. */
   slice(name: string): Float32Array {
     const { offset, size } = this.find(name);

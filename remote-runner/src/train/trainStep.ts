@@ -4,15 +4,22 @@
  */
 import type { Batch } from '../data/collate';
 import { type Engine, type Executable, type TensorView, type TensorViews, view } from '../engine/engine';
+import { layOut, Workspace } from '../engine/workspace';
 import type { Builder } from '../graph/builder';
-import type { Value } from '../graph/ir';
-import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD, largestChunk } from '../heads/causalLm';
+import type { TensorType, Value } from '../graph/ir';
+import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD, vocabularyBlocks } from '../heads/causalLm';
 import type { CausalLm } from '../models/causalLm';
 import type { Arena } from './arena';
-import { type BatchShape, BODY, buildEvaluation, buildTraining, type RowSparseOutput } from './bodyProgram';
+import {
+  type BatchShape,
+  BODY,
+  buildEvaluation,
+  buildTraining,
+  type RowSparseOutput,
+  type TrainingGraphs,
+} from './bodyProgram';
 import { type PackedBatch, packBatch } from './packedBatch';
 import { addRows } from './rowSparse';
-import { layOut, Workspace } from './workspace';
 
 export interface TrainStepOptions {
   readonly engine: Engine;
@@ -31,22 +38,29 @@ export interface AccumulateOptions {
   readonly seed: bigint;
 }
 
-// Bodies are compiled for many shapes; together they would hold far more than any one needs.
-const BODY_MEMORY = { keepMemory: false };
-
 /** Programs compiled for shapes kept at a time; a shape that was not seen for longest goes first. */
-const MAX_PROGRAMS = 12;
+const MAX_PROGRAMS = 64;
+
+/** A step's tensors, made over the workspace as it lies now. */
+interface Bound {
+  readonly hidden: TensorView;
+  readonly dHidden: TensorView;
+  /** What the forward half writes and, under the names of its inputs, the backward half reads. */
+  readonly saved: TensorViews;
+  readonly read: TensorViews;
+  readonly rows: TensorViews;
+}
 
 interface EvaluationProgram {
   readonly forward: Executable;
+  readonly bind: () => Bound;
 }
 
 interface TrainingProgram {
   readonly forward: Executable;
   readonly backward: Executable;
-  readonly bind: () => { saved: TensorViews; read: TensorViews };
+  readonly bind: () => Bound;
   readonly rowSparse: readonly RowSparseOutput[];
-  readonly rowViews: Readonly<Record<string, TensorView>>;
   readonly untouched: readonly string[];
 }
 
@@ -63,8 +77,8 @@ interface HeadProgram {
 
 export class TrainStep {
   private readonly programs = new Map<string, Promise<EvaluationProgram | TrainingProgram | HeadProgram>>();
+  /** What a step keeps between its forward and its backward half. */
   private readonly workspace = new Workspace();
-  private readonly hidden = new Map<number, { hidden: TensorView; dHidden: TensorView }>();
   private readonly trainable: ReadonlySet<string>;
 
   constructor(private readonly options: TrainStepOptions) {
@@ -87,8 +101,7 @@ export class TrainStep {
   async accumulate(batch: Batch, { weight, first, seed }: AccumulateOptions): Promise<number> {
     const packed = packBatch(batch);
     const program = await this.trainingProgram(packed.shape, first);
-    const { hidden, dHidden } = this.hiddenViews(packed.shape.tokens);
-    const { saved, read } = program.bind();
+    const { hidden, dHidden, saved, read, rows: rowViews } = program.bind();
     const inputs: Record<string, TensorView> = { ...packed.inputs, [BODY.seed]: view(BigInt64Array.of(seed), []) };
     for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
 
@@ -104,18 +117,18 @@ export class TrainStep {
       first,
     );
 
-    const outputs: Record<string, TensorView> = { ...program.rowViews };
+    const outputs: Record<string, TensorView> = { ...rowViews };
     for (const { name } of gradients.layout.tensors) {
       outputs[BODY.grad(name)] = gradients.view(name);
       inputs[BODY.gradSoFar(name)] = gradients.view(name);
     }
     await program.backward.run({ ...inputs, ...read, [BODY.dHidden]: dHidden }, outputs);
     for (const { parameter, indices, rows } of program.rowSparse) {
-      const width = program.rowViews[rows]!.shape.at(-1)!;
+      const width = rowViews[rows]!.shape.at(-1)!;
       addRows(
         gradients.slice(parameter),
-        program.rowViews[indices]!.data as BigInt64Array,
-        program.rowViews[rows]!.data as Float32Array,
+        rowViews[indices]!.data as BigInt64Array,
+        rowViews[rows]!.data as Float32Array,
         width,
       );
     }
@@ -126,12 +139,11 @@ export class TrainStep {
   async evaluate(batch: Batch): Promise<number> {
     const packed = packBatch(batch);
     const { shape } = packed;
-    const { forward } = await this.program(`eval ${keyOf(shape)}`, async () => ({
-      forward: await this.options.engine.compile(
-        buildEvaluation(this.options.newBuilder('evaluation'), this.options.model, shape),
-      ),
-    }));
-    const { hidden } = this.hiddenViews(shape.tokens);
+    const { forward, bind } = await this.program(`eval ${keyOf(shape)}`, async () => {
+      const graph = buildEvaluation(this.options.newBuilder('evaluation'), this.options.model, shape);
+      return { forward: await this.options.engine.compile(graph), bind: this.binder(shape.tokens) };
+    });
+    const { hidden } = bind();
     const inputs: Record<string, TensorView> = { ...packed.inputs };
     for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
     await forward.run(inputs, { [BODY.hidden]: hidden });
@@ -179,6 +191,8 @@ export class TrainStep {
     const width = model.hiddenSize;
     const trained = this.trainable.has(model.headWeight);
     const dWeight = trained ? gradients.view(model.headWeight) : undefined;
+    const blocks = vocabularyBlocks(model.vocabSize);
+    const dBlocks = trained ? blocks.map((rows) => gradients.rows(model.headWeight, rows)) : [];
     let from = 0;
     for (const size of chunkSizes(batch.rows.length, model.vocabSize)) {
       const kind = mode === 'loss' ? 'loss' : mode === 'first' && from === 0 ? 'first' : 'more';
@@ -200,12 +214,15 @@ export class TrainStep {
         [HEAD.targets]: head.targets,
         [HEAD.weights]: head.weights,
       };
+      for (const [i, rows] of blocks.entries()) inputs[HEAD.weightBlock(i)] = parameters.rows(model.headWeight, rows);
       const outputs: Record<string, TensorView> = { [HEAD.loss]: head.loss };
       if (kind !== 'loss') {
         outputs[HEAD.dHidden] = head.dHidden;
         if (dWeight) {
-          inputs[HEAD.dWeightSoFar] = dWeight;
-          outputs[HEAD.dWeight] = dWeight;
+          for (const [i, block] of dBlocks.entries()) {
+            inputs[HEAD.dWeightSoFar(i)] = block;
+            outputs[HEAD.dWeight(i)] = block;
+          }
         }
         outputs[HEAD.dRowIndices] = head.rowIndices;
         outputs[HEAD.dRows] = head.rows;
@@ -239,7 +256,7 @@ export class TrainStep {
     if (kind === 'loss') buildHeadLoss(g, shape);
     else buildHeadTraining(g, shape, kind === 'more');
     return {
-      executable: await engine.compile(g.graph, { keepMemory: rows === largestChunk(model.vocabSize) }),
+      executable: await engine.compile(g.graph),
       hidden: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
       dHidden: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
       targets: view(new BigInt64Array(rows), [rows]),
@@ -253,50 +270,53 @@ export class TrainStep {
   private async compileTraining(shape: BatchShape, accumulate: boolean): Promise<TrainingProgram> {
     const { engine, newBuilder, model } = this.options;
     const graphs = buildTraining(newBuilder('body'), model, shape, this.trainable, accumulate);
-    const [forward, backward] = [
-      await engine.compile(graphs.forward, BODY_MEMORY),
-      await engine.compile(graphs.backward, BODY_MEMORY),
-    ];
+    const [forward, backward] = [await engine.compile(graphs.forward), await engine.compile(graphs.backward)];
     const buffers = new Map<string, Value>();
     for (const { buffer } of graphs.saved) buffers.set(buffer, graphs.forward.outputs.get(buffer)!);
-    const { offsets, bytes } = layOut(buffers);
-    this.workspace.reserve(bytes);
-
-    let bound: { generation: number; saved: Record<string, TensorView>; read: Record<string, TensorView> } | undefined;
-    const bind = () => {
-      if (bound?.generation === this.workspace.generation) return bound;
-      bound = { generation: this.workspace.generation, saved: {}, read: {} };
-      for (const [name, value] of buffers) {
-        bound.saved[name] = {
-          dtype: value.dtype,
-          shape: value.shape,
-          data: this.workspace.slice(offsets.get(name)!, value),
-        };
-      }
-      for (const { buffer, input, shape: as } of graphs.saved)
-        bound.read[input] = { ...bound.saved[buffer]!, shape: as };
-      return bound;
-    };
-    const rowViews: Record<string, TensorView> = {};
-    for (const { indices, rows, rowsShape } of graphs.rowSparse) {
-      rowViews[indices] = view(new BigInt64Array(rowsShape[0]!), [rowsShape[0]!]);
-      rowViews[rows] = view(new Float32Array(rowsShape.reduce((a, b) => a * b, 1)), rowsShape);
-    }
+    const bind = this.binder(shape.tokens, buffers, graphs);
     // What neither graph writes in full must be zeroed before rows are added to it.
     const written = new Set([...graphs.dense, model.headWeight]);
     const untouched = [...this.trainable].filter((name) => !written.has(name));
-    return { forward, backward, bind, rowSparse: graphs.rowSparse, rowViews, untouched };
+    return { forward, backward, bind, rowSparse: graphs.rowSparse, untouched };
   }
 
-  private hiddenViews(rows: number): { hidden: TensorView; dHidden: TensorView } {
-    let found = this.hidden.get(rows);
-    if (!found) {
-      const width = this.options.model.hiddenSize;
-      const fresh = () => view(new Float32Array(rows * width), [rows, width]);
-      found = { hidden: fresh(), dHidden: fresh() };
-      this.hidden.set(rows, found);
+  /** Lays a step's tensors out in the workspace. The views are made when first asked for, and again when it has grown. */
+  private binder(
+    tokens: number,
+    buffers: ReadonlyMap<string, TensorType> = new Map(),
+    { saved, rowSparse }: Pick<TrainingGraphs, 'saved' | 'rowSparse'> = { saved: [], rowSparse: [] },
+  ): () => Bound {
+    const hidden: TensorType = { dtype: 'float32', shape: [tokens, this.options.model.hiddenSize] };
+    const types = new Map([...buffers, ['(hidden)', hidden], ['(dHidden)', hidden]]);
+    for (const { indices, rows, rowsShape } of rowSparse) {
+      types.set(indices, { dtype: 'int64', shape: rowsShape.slice(0, 1) });
+      types.set(rows, { dtype: 'float32', shape: rowsShape });
     }
-    return found;
+    const { offsets, bytes } = layOut(types);
+    this.workspace.reserve(bytes);
+
+    let bound: Bound | undefined;
+    let generation = -1;
+    return () => {
+      if (bound && generation === this.workspace.generation) return bound;
+      generation = this.workspace.generation;
+      const views: Record<string, TensorView> = {};
+      for (const [name, type] of types) {
+        const { dtype, shape } = type;
+        views[name] = { dtype, shape, data: this.workspace.slice(offsets.get(name)!, type) };
+      }
+      const pick = (names: Iterable<string>) => Object.fromEntries([...names].map((name) => [name, views[name]!]));
+      bound = {
+        hidden: views['(hidden)']!,
+        dHidden: views['(dHidden)']!,
+        saved: pick(buffers.keys()),
+        read: Object.fromEntries(
+          saved.map(({ buffer, input, shape }) => [input, { ...views[buffer]!, shape }] as const),
+        ),
+        rows: pick(rowSparse.flatMap(({ indices, rows }) => [indices, rows])),
+      };
+      return bound;
+    };
   }
 
   private async program<T extends EvaluationProgram | TrainingProgram | HeadProgram>(

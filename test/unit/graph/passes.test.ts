@@ -11,6 +11,7 @@ import { foldConstants } from '@runner/graph/passes/foldConstants';
 import { foldTransposes } from '@runner/graph/passes/foldTransposes';
 import { fuseGemm } from '@runner/graph/passes/fuseGemm';
 import { hoistRowScales } from '@runner/graph/passes/hoistRowScales';
+import { orientProducts } from '@runner/graph/passes/orientProducts';
 import { newBuilder, ops } from '@runner/ops';
 import { describe, expect, it } from 'vitest';
 import { opCounts, runGraph } from './support';
@@ -291,5 +292,53 @@ describe('all passes', () => {
     expect(optimize(g.graph, ops).constants).toMatchObject([
       { name: 'weight', source: { kind: 'external', external } },
     ]);
+  });
+});
+
+describe('products with a transposed left operand', () => {
+  const orient = (graph: Graph) => deadCode(orientProducts(graph, (to) => new Builder(ops, to)));
+  const product = (rows: number, columns: number, more: { transB?: boolean; addend?: boolean } = {}) => {
+    const { transB = false, addend = false } = more;
+    const g = newBuilder('product');
+    const a = g.input('a', 'float32', [256, rows]);
+    const b = g.input('b', 'float32', transB ? [columns, 256] : [256, columns]);
+    const c = addend ? [g.input('c', 'float32', [rows, columns])] : [];
+    g.output('y', g.apply('Gemm', [a, b, ...c], { transA: 1, transB: transB ? 1 : 0, alpha: 0.5 }));
+    return g.graph;
+  };
+
+  it('are left alone where the result is small or the inner dimension short', () => {
+    expect(opCounts(orient(product(512, 512)))).toEqual({ Gemm: 1 });
+    const g = newBuilder('thin');
+    const [a, b] = [g.input('a', 'float32', [64, 4096]), g.input('b', 'float32', [64, 4096])];
+    g.output('y', g.gemm(a, b, null, { transA: true }));
+    expect(opCounts(orient(g.graph))).toEqual({ Gemm: 1 });
+  });
+
+  it('get a copy of that operand where the result is large, and are turned over where it is tall and very large', () => {
+    expect(nodesOf(orient(product(1024, 2048)), 'Gemm')[0]!.attributes).toMatchObject({ transA: 0, alpha: 0.5 });
+    expect(opCounts(orient(product(1024, 2048, { addend: true })))).toEqual({ Transpose: 1, Gemm: 1 });
+    expect(opCounts(orient(product(8192, 512)))).toEqual({ Transpose: 2, Gemm: 1 });
+    expect(opCounts(orient(product(8192, 512, { transB: true, addend: true })))).toEqual({
+      Transpose: 1,
+      Gemm: 1,
+      Add: 1,
+    });
+  });
+
+  it.each([
+    ['copied', product(1024, 2048, { addend: true })],
+    ['turned over', product(8192, 512, { addend: true })],
+    ['turned over, with the right one transposed', product(8192, 512, { transB: true })],
+  ])('give what they gave: %s', async (_, graph) => {
+    // Whole numbers: their sums are exact in any order.
+    const feeds = Object.fromEntries(
+      graph.inputs.map(({ name, shape }) => [
+        name,
+        Float32Array.from({ length: shape[0]! * shape[1]! }, (_value, i) => ((i * 7919) % 13) - 6),
+      ]),
+    );
+    const [before, after] = [await runGraph(graph, feeds), await runGraph(orient(graph), feeds)];
+    expect(after.y!.every((value, i) => value === before.y![i])).toBe(true);
   });
 });

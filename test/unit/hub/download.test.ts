@@ -320,16 +320,23 @@ describe('what a recipe calls its model', () => {
     expect(hub.requests).toEqual([]);
   });
 
-  it.each(['./models/x', '../no-such-folder/x', '/no/such/model', 'a/b/c', '~/no-such-model-here', 'a..b/c', 'x y', '-x/y', ''])(
-    'is never asked of the hub when it is a path: %j',
-    async (name) => {
-      await startHub();
-      const options = await settings();
-      const missing = name === '' ? 'nowhere/at/all' : name;
-      expect((await failure(resolveModel(missing, options))).code).toBe('file_not_found');
-      expect(hub.requests).toEqual([]);
-    },
-  );
+  it.each([
+    './models/x',
+    '../no-such-folder/x',
+    '/no/such/model',
+    'a/b/c',
+    '~/no-such-model-here',
+    'a..b/c',
+    'x y',
+    '-x/y',
+    '',
+  ])('is never asked of the hub when it is a path: %j', async (name) => {
+    await startHub();
+    const options = await settings();
+    const missing = name === '' ? 'nowhere/at/all' : name;
+    expect((await failure(resolveModel(missing, options))).code).toBe('file_not_found');
+    expect(hub.requests).toEqual([]);
+  });
 
   it('names both the folder and the hub where neither has it', async () => {
     await startHub();

@@ -8,6 +8,7 @@ import { foldConstants } from './foldConstants';
 import { foldTransposes } from './foldTransposes';
 import { fuseGemm } from './fuseGemm';
 import { hoistRowScales } from './hoistRowScales';
+import { orientProducts } from './orientProducts';
 
 export function optimize(graph: Graph, ops: OpRegistry): Graph {
   let g = foldConstants(graph, ops);
@@ -16,5 +17,6 @@ export function optimize(graph: Graph, ops: OpRegistry): Graph {
   g = hoistRowScales(g, (to) => new Builder(ops, to));
   g = deadCode(g);
   g = fuseGemm(g);
-  return deadCode(g);
+  g = orientProducts(g, (to) => new Builder(ops, to));
+  return deadCode(commonSubexpressions(g));
 }

@@ -1,11 +1,9 @@
-/**
- * Memory for what a step keeps between its forward and its backward half. One buffer serves programs of every shape,
- * one after the other; it grows to the largest and stays.
- */
-import type { TensorData } from '../engine/engine';
+/** One buffer that serves programs of every shape, one after the other; it grows to the largest and stays. */
 import { byteLength, type DType, elementCount, type TensorType } from '../graph/ir';
+import type { TensorData } from './engine';
 
 const ALIGNMENT = 64;
+const HEADROOM = 1.1;
 
 export class Workspace {
   private buffer = new ArrayBuffer(0);
@@ -18,7 +16,8 @@ export class Workspace {
 
   reserve(bytes: number): void {
     if (bytes <= this.buffer.byteLength) return;
-    this.buffer = new ArrayBuffer(bytes);
+    // A little more, so that slightly larger shapes do not each leave a buffer to the garbage collector.
+    this.buffer = new ArrayBuffer(Math.ceil(bytes * HEADROOM));
     this.generation++;
   }
 
@@ -44,6 +43,8 @@ function typedArray(dtype: DType, buffer: ArrayBuffer, offset: number, length: n
       return new Float32Array(buffer, offset, length);
     case 'int64':
       return new BigInt64Array(buffer, offset, length);
+    case 'uint64':
+      return new BigUint64Array(buffer, offset, length);
     case 'int32':
       return new Int32Array(buffer, offset, length);
     case 'bool':
