@@ -141,7 +141,9 @@ export const recipeSchema = z
       .number()
       .min(0)
       .default(0)
-      .describe('Decoupled weight decay; biases and norm weights are left out.'),
+      .describe(
+        'Weight decay; biases and norm weights are left out. Decoupled in adamw and adafactor, added to the gradient (L2) in adam, sgd and adagrad, as in torch.',
+      ),
     max_grad_norm: z.number().min(0).default(1).describe('Clip the gradient to this global norm; 0: do not.'),
     optim: z.enum(['adamw', 'adam', 'sgd', 'adagrad', 'adafactor']).default('adamw').describe('The optimizer.'),
     adam_beta1: z.number().min(0).lt(1).default(0.9),

@@ -115,6 +115,12 @@ describe('data that cannot be trained on is refused before training, by name and
       () => dataLine(6, `{"text":"${'a mage '.repeat(80)}","target":"x"}`),
       /data\.jsonl:6: /,
     ],
+    [
+      'a prompt for sample texts that the model has no positions for',
+      nothing,
+      /Prompt 2 has \d+ tokens and the model has \d+ positions/,
+      `generation.prompts=${JSON.stringify(['a mage', 'a mage '.repeat(400)])}`,
+    ],
     ['an empty file', () => writeFile(at('data.jsonl'), ''), /data\.jsonl: /],
     ['a file of blank lines', () => writeFile(at('data.jsonl'), '\n \n\n'), /data\.jsonl: /],
     ['all rows held out', nothing, /data\.jsonl: /, 'dataset.test_size=1'],

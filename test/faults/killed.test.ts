@@ -146,6 +146,45 @@ describe('checkpoints that the disk spoilt', () => {
   });
 });
 
+describe('a run that goes on from a checkpoint before its newest', () => {
+  it('sets the later ones aside, so that nobody takes them for its own, and keeps them', async () => {
+    await cp(join(dir, 'whole'), join(dir, 'named'), { recursive: true });
+    const from = join(dir, 'named', 'checkpoints', 'step-6');
+    expect(await train('named', '--set', `resume_from_checkpoint=${from}`)).toMatchObject({ status: 0 });
+    const [warning, ...more] = warnings('named').filter(({ code }) => code === 'checkpoints_set_aside');
+    expect(more).toEqual([]);
+    const aside = checkpointsOf('named').filter((name) => name.startsWith('set-aside-'));
+    expect(warning?.message).toContain(`goes on from step 6: its later checkpoints are now in ${dir}`);
+    expect(warning?.message.endsWith(aside[0]!)).toBe(true);
+    expect(readdirSync(join(dir, 'named', 'checkpoints', aside[0]!)).sort()).toEqual(['step-10', 'step-12', 'step-8']);
+    expect(checkpointsOf('named').filter((name) => name !== aside[0])).toEqual(checkpointsOf('whole'));
+    expect(events('named').findLast(({ type }) => type === 'start')).toMatchObject({ step: 6 });
+  });
+});
+
+describe('a best checkpoint that the disk spoilt', () => {
+  it('costs the best weights, not the run: the last ones become the model, and that is said', async () => {
+    // With such steps the evaluation loss is lowest early on.
+    const settings = ['learning_rate=3', 'lr_scheduler_type=constant', 'save_steps=3', 'load_best_model_at_end=true'];
+    const set = settings.flatMap((setting) => ['--set', setting]);
+    expect(await train('best', ...set)).toMatchObject({ status: 0 });
+    const end = events('best').at(-1) as Extract<RunEvent, { type: 'end' }>;
+    expect(end.best_step).toBeLessThan(12);
+    const weights = (...of: string[]) => readFileSync(join(dir, 'best', ...of, 'model.safetensors'));
+    const best = join('checkpoints', `step-${end.best_step}`);
+    expect(weights('model').equals(weights(best))).toBe(true);
+
+    await rm(join(dir, 'best', 'model'), { recursive: true });
+    await rm(join(dir, 'best', best, 'manifest.json'));
+    expect(await train('best', '--resume', ...set)).toMatchObject({ status: 0 });
+    expect(weights('model').equals(weights('checkpoints', 'step-12'))).toBe(true);
+    expect(warnings('best').at(-1)).toMatchObject({
+      code: 'best_checkpoint_unusable',
+      message: expect.stringContaining(`step-${end.best_step}`),
+    });
+  });
+});
+
 describe('a second Ctrl-C', () => {
   it('ends a run at once, without another checkpoint, and what there is of it goes on', async () => {
     const text = 'the mage of the north and the sword of the south. '.repeat(16);

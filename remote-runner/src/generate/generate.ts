@@ -57,6 +57,26 @@ export interface Generated {
 }
 
 /**
+ * Finds out before long work whether {@link generate} would take these prompts.
+ *
+ * @throws TuneyardError as `generate` does for a prompt
+ */
+export function checkPrompts(input: {
+  tokenizer: GenerationTokenizer;
+  prompts: readonly string[];
+  /** The model's. */
+  vocabSize: number;
+  maxPositions: number;
+  options: GenerationOptions;
+}): void {
+  const { tokenizer, options, vocabSize, maxPositions: maxLength } = input;
+  for (const [index, prompt] of input.prompts.entries()) {
+    const limits = { decoder: { vocabSize, maxLength }, tokenizer, options };
+    newTokenLimit(promptTokens(prompt, index, limits), index, limits);
+  }
+}
+
+/**
  * Generates a text for each prompt. With the same seed a prompt gets the same text, whatever else is in the batch.
  *
  * @returns a text a prompt, in their order
@@ -149,7 +169,12 @@ async function decodeBatch(
   return rows;
 }
 
-function promptTokens(prompt: string | Int32Array, index: number, { decoder, tokenizer }: GenerateInput): Int32Array {
+/** What a prompt is held to. */
+type PromptLimits = Pick<GenerateInput, 'tokenizer' | 'options' | 'onWarning'> & {
+  decoder: Pick<Decoder, 'vocabSize' | 'maxLength'>;
+};
+
+function promptTokens(prompt: string | Int32Array, index: number, { decoder, tokenizer }: PromptLimits): Int32Array {
   const ids = typeof prompt === 'string' ? tokenizer.encodeStart(prompt) : prompt;
   if (ids.length === 0) {
     const start = tokenizer.bosTokenId ?? tokenizer.eosTokenId;
@@ -171,7 +196,7 @@ function promptTokens(prompt: string | Int32Array, index: number, { decoder, tok
   return ids;
 }
 
-function newTokenLimit(ids: Int32Array, index: number, { decoder, options, onWarning }: GenerateInput): number {
+function newTokenLimit(ids: Int32Array, index: number, { decoder, options, onWarning }: PromptLimits): number {
   const room = decoder.maxLength - ids.length;
   if (room < 1) {
     throw new TuneyardError(

@@ -4,11 +4,13 @@ import { join, resolve } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import type { Recipe } from '@protocol/recipe';
 import type { TrainResult } from '@protocol/runner';
+import { fullDataset } from '../data/dataset';
 import { chooseDevice } from '../engine/device';
 import { openEngine } from '../engine/openEngine';
 import { eosTokens } from '../generate/eosTokens';
-import { generate } from '../generate/generate';
+import { checkPrompts, generate } from '../generate/generate';
 import { createDecoder } from '../generate/kvCache';
+import { KvCachePrograms } from '../generate/kvCachePrograms';
 import { requireDiskSpace } from '../hub/diskSpace';
 import { loadParameters } from '../models/loadModel';
 import { newBuilder } from '../ops/index';
@@ -18,9 +20,11 @@ import { Arena } from '../train/arena';
 import {
   checkpointBytes,
   type NamedTensor,
+  type OpenCheckpoint,
   pruneCheckpoints,
   readCheckpoint,
   recoverCheckpoints,
+  setAsideAfter,
   writeCheckpoint,
   writeModelDir,
 } from '../train/checkpoint';
@@ -47,6 +51,8 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   const prepared = await prepareModel(recipe.model, prepare);
   const samples = await prepareSamples(recipe, prepared, prepare);
   const { model, padTokenId } = prepared;
+  const { prompts, ...options } = recipe.generation;
+  checkPrompts({ ...prepared, prompts, options, vocabSize: model.vocabSize, maxPositions: model.maxPositions });
   const plan = new TrainingPlan({ recipe, train: samples.train, maxLength: samples.maxLength, padTokenId });
   const evalBatches =
     recipe.eval_strategy === 'no' ? [] : evaluationBatches(samples.eval, recipe, samples.maxLength, padTokenId);
@@ -97,7 +103,8 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     ...(resumed ? { resumed_from: resumed.path } : {}),
   });
   for (const message of samples.warnings) warn('dataset', message);
-  if (recipe.eval_strategy !== 'no' && samples.eval.length === 0)
+  const { test_size, test_path } = fullDataset(recipe.dataset);
+  if (recipe.eval_strategy !== 'no' && test_size === 0 && test_path === undefined)
     warn(
       'no_evaluation',
       'there are no evaluation samples: set dataset.test_size or dataset.test_path to see an evaluation loss',
@@ -108,7 +115,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   const writeTexts = textWriter(prepared, parameters, recipe, engine, emit, signal);
   const modelFiles = { sourceDir: prepared.dir, config: prepared.source.config };
   try {
-    if (state.step === 0) await writeTexts(0);
+    if (state.step === 0) await writeTexts.at(0);
     onStage?.('Training');
     const status = await runLoop({
       recipe,
@@ -146,7 +153,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       },
       lastCheckpoint: () => lastCheckpoint,
       ...(plan.totalSteps > 0
-        ? { generate: (at: number) => (at < plan.totalSteps ? writeTexts(at) : Promise.resolve()) }
+        ? { generate: (at: number) => (at < plan.totalSteps ? writeTexts.at(at) : Promise.resolve()) }
         : {}),
     });
     step = state.step;
@@ -170,15 +177,16 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       return stopped;
     }
     if (recipe.load_best_model_at_end && state.best && state.best.step !== state.step) {
-      const path = join(checkpoints, `step-${state.best.step}`);
-      await (await readCheckpoint(path)).loadWeights(weights, signal);
+      await loadBest(join(checkpoints, `step-${state.best.step}`), weights, warn, signal);
     }
-    await writeTexts(state.step);
+    // The model first: a run whose last texts fail has it all the same.
     const { path } = await writeModelDir({ dir: join(runDir, 'model'), ...modelFiles, weights });
+    await writeTexts.at(state.step);
     const done = result({ model_path: path });
     emit({ type: 'end', status, step: state.step, runtime: done.runtime, model_path: path, ...best });
     return done;
   } finally {
+    await writeTexts.release();
     await trainStep.release();
     await optimizer.release();
     await gradientNorm.release();
@@ -187,6 +195,24 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
 
 function namedWeights(parameters: Arena): NamedTensor[] {
   return parameters.layout.tensors.map(({ name, shape }) => ({ name, shape, data: parameters.slice(name) }));
+}
+
+/** Takes the best checkpoint's weights; where it was damaged since, the last ones stay, and that is said. */
+async function loadBest(
+  path: string,
+  weights: NamedTensor[],
+  warn: (code: string, message: string) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let best: OpenCheckpoint;
+  try {
+    best = await readCheckpoint(path, { signal });
+  } catch (error) {
+    if (!(error instanceof TuneyardError && error.code === 'checkpoint_invalid')) throw error;
+    warn('best_checkpoint_unusable', `the model is that of the last step, not of the best: ${error.message}`);
+    return;
+  }
+  await best.loadWeights(weights, signal);
 }
 
 /** Loads the checkpoint that the recipe asks for. @returns nothing where the run begins anew */
@@ -229,6 +255,14 @@ async function resume(
   }
   await opened.loadWeights(weights, signal);
   await opened.loadOptimizer(moments, signal);
+  if (typeof wanted === 'string') {
+    const aside = await setAsideAfter(root, state.step);
+    if (aside)
+      warn(
+        'checkpoints_set_aside',
+        `the run goes on from step ${state.step}: its later checkpoints are now in ${aside}`,
+      );
+  }
   return { path, state };
 }
 
@@ -241,10 +275,11 @@ function textWriter(
   emit: TrainRequest['emit'],
   signal: AbortSignal | undefined,
 ) {
-  return async (step: number): Promise<void> => {
-    const { prompts, ...options } = recipe.generation;
+  const programs = new KvCachePrograms({ engine, newBuilder, model });
+  const { prompts, ...options } = recipe.generation;
+  const at = async (step: number): Promise<void> => {
     if (prompts.length === 0 || signal?.aborted) return;
-    const decoder = createDecoder({ engine, newBuilder, model, parameters });
+    const decoder = createDecoder({ engine, newBuilder, model, parameters, programs });
     try {
       const texts = await generate({
         decoder,
@@ -259,8 +294,7 @@ function textWriter(
     } catch (error) {
       // A stop in the middle of a sample text is no failure of the run.
       if (!(error instanceof TuneyardError && error.code === 'cancelled')) throw error;
-    } finally {
-      await decoder.release();
     }
   };
+  return { at, release: () => programs.release() };
 }

@@ -6,8 +6,8 @@
  * manifest last, and only then renamed. So a directory named `step-N` is whole unless the disk lost something, and the
  * manifest's sizes and hashes tell. A checkpoint is deleted by a rename first, so that half of one never has its name.
  */
-import { readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import { asWriteError } from '../hub/diskError';
 import { requireDiskSpace } from '../hub/diskSpace';
@@ -134,6 +134,26 @@ export async function recoverCheckpoints(root: string, signal?: AbortSignal): Pr
   const { checkpoint, skipped } = await findLastGood(root, signal);
   const cutShort = unfinished.map(({ path }) => ({ path, reason: UNFINISHED })).reverse();
   return { checkpoint, skipped: [...cutShort, ...skipped] };
+}
+
+/**
+ * For a run that goes on from a checkpoint before its newest: moves the later ones, which belong to another
+ * continuation and would be taken for this one's, into a folder of their own.
+ * @returns that folder, or nothing where there are no later ones
+ * @throws TuneyardError `not_writable`
+ */
+export async function setAsideAfter(root: string, step: number): Promise<string | undefined> {
+  const later = (await listCheckpoints(root)).filter((checkpoint) => checkpoint.step > step);
+  if (later.length === 0) return undefined;
+  const folder = join(root, `set-aside-${new Date().toISOString().replace(/[:.]/g, '-')}`);
+  try {
+    await mkdir(folder);
+    for (const { path } of later) await rename(path, join(folder, basename(path)));
+    await syncDirectory(root);
+  } catch (error) {
+    throw asWriteError(error, root);
+  }
+  return folder;
 }
 
 /** A checkpoint opened for reading. */

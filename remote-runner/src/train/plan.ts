@@ -18,8 +18,8 @@ type PlanRecipe = Pick<
   | 'group_by_length'
 >;
 
-/** Padding costs attention alone (see packedBatch.ts), so two lengths do, and fewer graphs are compiled. */
-const MAX_LENGTHS = 2;
+/** Padding costs attention alone (see packedBatch.ts): more lengths than these save less than their graphs cost. */
+const MAX_LENGTHS = 8;
 
 export interface PlanOptions {
   recipe: PlanRecipe;
