@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 export default defineConfig({
-  resolve: { alias: { '@protocol': here('src/protocol'), '@runner': here('remote-runner/src') } },
+  resolve: { alias: { '@protocol': here('src/protocol'), '@runner': here('remote-runner/src'), '@host': here('src') } },
   test: {
     include: ['test/**/*.test.ts'],
     // Generous: two cores may be busy with other things, and a test that hangs fails all the same.

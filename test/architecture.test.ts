@@ -31,7 +31,7 @@ const HOST_ONLY = ['vscode', 'ssh2', '@google-cloud/compute'];
 const except = (packages: string[], ...never: string[][]) => packages.filter((name) => !never.flat().includes(name));
 
 const RULES: Record<Program, Rule> = {
-  protocol: { programs: [], packages: ['zod'], node: false },
+  protocol: { programs: [], packages: ['zod', 'vscode-jsonrpc'], node: false },
   host: {
     programs: ['protocol'],
     packages: ['vscode', ...except(dependencies('package.json'), RUNNER_ONLY, PANEL_ONLY)],
@@ -185,7 +185,12 @@ describe('the programs import only what they may', () => {
   it('and DOM types are there for the panels alone, so that no other program can use the DOM', () => {
     const lib = (path: string): string[] => parse(read(path)).compilerOptions?.lib ?? [];
     expect(lib('webview/tsconfig.json')).toContain('dom');
-    for (const path of ['tsconfig.base.json', 'src/protocol/tsconfig.json', 'remote-runner/tsconfig.json']) {
+    for (const path of [
+      'tsconfig.base.json',
+      'src/protocol/tsconfig.json',
+      'src/tsconfig.json',
+      'remote-runner/tsconfig.json',
+    ]) {
       expect(lib(path).filter((name) => name.startsWith('dom'))).toEqual([]);
     }
     expect(parse(read('src/protocol/tsconfig.json')).compilerOptions.types).toBeUndefined();

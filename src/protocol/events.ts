@@ -3,6 +3,15 @@
  * Whoever comes back reads on from the last `seq` it saw.
  */
 
+/** The run waits for its device, because others were there before it. */
+export interface QueuedEvent {
+  type: 'queued';
+  step: number;
+  device: string;
+  /** Ids of the runs in front of it, the one that holds the device first. */
+  behind: string[];
+}
+
 export interface StartEvent {
   type: 'start';
   run: string;
@@ -42,6 +51,16 @@ export interface LogEvent {
   memory_bytes: number;
   /** Seconds spent per optimizer step, mean since the last log line. */
   step_seconds: number;
+  /** The GPUs of the machine, where it has some. */
+  gpus?: GpuUse[];
+}
+
+/** How busy a GPU is, as `nvidia-smi` says. */
+export interface GpuUse {
+  index: number;
+  used_bytes: number;
+  /** 0 to 1. */
+  utilization: number;
 }
 
 export interface EvalEvent {
@@ -97,6 +116,7 @@ export interface EndEvent {
 }
 
 export type RunEventBody =
+  | QueuedEvent
   | StartEvent
   | LogEvent
   | EvalEvent

@@ -80,8 +80,8 @@ export interface Check {
 export interface RunSummary {
   id: string;
   dir: string;
-  /** `crashed`: it said nothing of an end, and no process holds it any more. */
-  state: 'running' | 'completed' | 'stopped' | 'failed' | 'crashed';
+  /** `queued`: it waits for its device. `crashed`: it said nothing of an end, and no process holds it any more. */
+  state: 'queued' | 'running' | 'completed' | 'stopped' | 'failed' | 'crashed';
   /** ISO 8601: when it first began, and its last event. */
   started: string;
   updated: string;

@@ -10,6 +10,7 @@ const text = z.string();
 const hash = z.string().regex(/^sha256:[0-9a-f]{12}$/);
 
 const BODIES = {
+  queued: { step, device: text, behind: z.array(text) },
   start: {
     run: text,
     pid: count,
@@ -36,6 +37,7 @@ const BODIES = {
     tokens_seen: count,
     memory_bytes: count,
     step_seconds: number,
+    gpus: z.array(z.strictObject({ index: count, used_bytes: count, utilization: number })).optional(),
   },
   eval: {
     step,

@@ -5,6 +5,7 @@ import { plainTable } from '../table';
 
 export function runsTable(runs: readonly RunSummary[], colors: Output['colors']): string {
   const state: Record<RunSummary['state'], (text: string) => string> = {
+    queued: colors.dim,
     running: colors.cyan,
     completed: colors.green,
     stopped: colors.yellow,
