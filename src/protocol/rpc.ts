@@ -26,7 +26,10 @@ type Notifications<C extends Contract> = C['notifications'];
 
 /** This end answers `Mine` and calls `Theirs`. */
 export class Peer<Mine extends Contract, Theirs extends Contract> {
-  constructor(private readonly connection: MessageConnection) {}
+  constructor(private readonly connection: MessageConnection) {
+    // On its own, a closed wire leaves callers waiting.
+    connection.onClose(() => connection.dispose());
+  }
 
   /** Begins to read. Handlers registered later miss what came before. */
   listen(): void {
