@@ -2,44 +2,12 @@
  * What `preview` shows: what training would see, made by the very functions that training uses, so that a dataset that
  * previews well does not fail in training.
  */
+import type { DatasetPreview, PreviewSample } from '@protocol/preview';
 import type { DatasetRecipe } from '@protocol/recipe';
 import { fullDataset, loadRows, packRows, splitSamples, tokenizeOptions, tokenizeRows } from './dataset';
-import { type DatasetStats, datasetStats } from './stats';
+import { datasetStats } from './stats';
 import { IGNORED, type Sample } from './tokenize';
 import type { Tokenizer } from './tokenizer';
-
-interface PreviewToken {
-  id: number;
-  /** With its spaces; "�" where the token is a part of a character. */
-  text: string;
-  /** Whether the model learns to write it. */
-  supervised: boolean;
-}
-
-interface PreviewSample {
-  line: number;
-  truncated: boolean;
-  text: string;
-  tokens: PreviewToken[];
-}
-
-export interface DatasetPreview {
-  path: string;
-  format: string;
-  rows: number;
-  columns: string[];
-  template: string;
-  /** The column the model learns to write; absent: it learns the whole text. */
-  targetColumn?: string;
-  /** Samples for training and held out, with unusable rows left out. */
-  train: number;
-  eval: number;
-  stats: DatasetStats;
-  /** Rows training refuses, with the reason; the first hundred. */
-  unusable: { count: number; rows: { line: number; reason: string }[] };
-  /** The first samples, token by token. */
-  samples: PreviewSample[];
-}
 
 export interface PreviewOptions {
   tokenizer: Tokenizer;

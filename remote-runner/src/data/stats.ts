@@ -1,28 +1,6 @@
 /** What a person wants to know of some samples before training on them. */
+import type { DatasetStats, LengthBin } from '@protocol/preview';
 import { type Sample, supervisedTokens } from './tokenize';
-
-interface LengthBin {
-  /** Lengths from … to, both included, in tokens. */
-  from: number;
-  to: number;
-  count: number;
-}
-
-export interface DatasetStats {
-  samples: number;
-  /** Tokens in all samples, after truncation. */
-  tokens: number;
-  /** Tokens that are learned, and their share of all. */
-  supervised: number;
-  supervisedShare: number;
-  truncated: number;
-  truncatedShare: number;
-  /** Tokens a sample; all 0 without samples. */
-  lengths: { min: number; median: number; mean: number; p95: number; max: number };
-  histogram: LengthBin[];
-  /** Samples whose tokens equal an earlier one's. */
-  duplicates: { count: number; examples: { line: number; sameAs: number }[] };
-}
 
 const MOST_BINS = 12;
 const MOST_EXAMPLES = 10;

@@ -1,4 +1,4 @@
-import type { DatasetPreview } from '../../data/preview';
+import type { DatasetPreview } from '@protocol/preview';
 import { formatCount, formatShare, printable } from '../format';
 import type { Output } from '../output';
 
