@@ -1,5 +1,4 @@
 /** The command line of the runner: `tuneyard COMMAND`. Whatever is heavy is loaded by the command that needs it. */
-import { readFileSync } from 'node:fs';
 import { TuneyardError } from '@protocol/errors';
 import { Command, CommanderError } from 'commander';
 import { asTuneyardError } from './cli/asTuneyardError';
@@ -7,6 +6,7 @@ import { commandMakers } from './cli/commands/index';
 import type { CliContext } from './cli/context';
 import { Output } from './cli/output';
 import type { Streams } from './cli/streams';
+import { version } from './version';
 
 /**
  * @param argv what follows the program's name
@@ -69,14 +69,4 @@ function usageError({ code, message }: CommanderError): TuneyardError {
     .replace(/\s*\n\s*/g, ' ')
     .trim();
   return new TuneyardError('usage', `${text}${/[.)?]$/.test(text) ? '' : '.'} "tuneyard --help" shows what there is.`);
-}
-
-/** package.json lies one folder above both this source and the bundle made of it. */
-function version(): string {
-  try {
-    const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-    return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : '?';
-  } catch {
-    return '?';
-  }
 }

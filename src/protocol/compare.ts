@@ -51,3 +51,11 @@ export interface CompareReport {
   cells: CompareCell[][];
   warnings: string[];
 }
+
+/** The lines of `compare --json`, in their order; the report comes last. */
+export type CompareLine =
+  | { type: 'model'; label: string; done: number; total: number }
+  /** What was written since the last such line of this prompt and model. */
+  | { type: 'text'; prompt: number; model: number; text: string }
+  | { type: 'cell'; prompt: number; model: number; cell: CompareCell }
+  | ({ type: 'report' } & CompareReport);

@@ -89,7 +89,7 @@ describe('a person with a model and a file', () => {
   it('compares: each text has the hash of the folder it came from, and the tuned model knows the data better', async () => {
     const { status, objects } = await tuneyard('compare', 'model', 'run', '--recipe', recipe, '--json');
     expect(status).toBe(0);
-    const [report] = objects<CompareReport>();
+    const report = objects<CompareReport>().at(-1);
     const hashes = await Promise.all([hashOfFolder(join(dir, 'model')), hashOfFolder(join(run(), 'model'))]);
     expect(hashes[0]).not.toBe(hashes[1]);
     expect(report?.models.map(({ weights }) => weights)).toEqual(hashes);

@@ -9,6 +9,8 @@ export class RunRecord {
   /** Whether training has begun; before that a run that went before in this folder is left as it was. */
   started = false;
   private ended = false;
+  /** Whether it waited for its device: whoever read of that must read of its end. */
+  private waited = false;
   private step = 0;
   private readonly began = performance.now();
   private readonly isFirst: boolean;
@@ -30,6 +32,14 @@ export class RunRecord {
     this.view.show(event);
   }
 
+  /** The run waits for its device behind others. */
+  wait(device: string, behind: string[]): void {
+    const event = this.log.append({ type: 'queued', step: this.step, device, behind });
+    this.waited = true;
+    this.output.data(event);
+    this.view.show(event);
+  }
+
   /** Says in the run's own files why it failed; the caller tells the person. */
   fail(error: unknown): void {
     const { code, message } = asTuneyardError(error);
@@ -39,7 +49,7 @@ export class RunRecord {
 
   /** The last event, where there is none yet. Never throws. */
   end(how: Pick<EndEvent, 'status' | 'code' | 'message'>): void {
-    if (this.ended || !(this.started || this.isFirst)) return;
+    if (this.ended || !(this.started || this.waited || this.isFirst)) return;
     try {
       this.emit({ type: 'end', step: this.step, runtime: (performance.now() - this.began) / 1000, ...how });
     } catch {

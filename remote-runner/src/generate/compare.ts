@@ -36,6 +36,9 @@ export interface CompareInput {
   options: GenerationOptions;
   signal?: AbortSignal | undefined;
   onProgress?: (progress: CompareProgress) => void;
+  /** A piece of a text, as it is written. Beams have none: they may still change their mind. */
+  onText?: ((prompt: number, model: number, piece: string) => void) | undefined;
+  onCell?: ((prompt: number, model: number, cell: CompareCell) => void) | undefined;
 }
 
 /** Said before each model's turn. */
@@ -63,7 +66,7 @@ export async function compareTexts(input: CompareInput): Promise<CompareReport> 
   for (const [done, model] of models.entries()) {
     await breathe(signal);
     input.onProgress?.({ label: model.label, done, total: models.length });
-    const { column, cells, warnings } = await runModel(model, input);
+    const { column, cells, warnings } = await runModel(model, done, input);
     const twin = report.models.find(({ weights }) => weights === column.weights);
     if (twin) {
       report.warnings.push(`"${twin.label}" and "${column.label}" are the same weights (${column.weights}).`);
@@ -77,7 +80,8 @@ export async function compareTexts(input: CompareInput): Promise<CompareReport> 
 
 async function runModel(
   model: ComparedModel,
-  { prompts, options, signal }: CompareInput,
+  place: number,
+  { prompts, options, signal, onText, onCell }: CompareInput,
 ): Promise<{ column: CompareColumn; cells: CompareCell[]; warnings: GenerationWarning[] }> {
   const opened = await model.open(signal);
   try {
@@ -98,9 +102,20 @@ async function runModel(
       options,
       ...(eosTokenIds && { eosTokenIds }),
       signal,
+      onToken: ({ index, text }) => onText?.(index, place, text),
       onWarning: (warning) => warnings.push(warning),
     });
     const seconds = (performance.now() - started) / 1000;
+    const cells = texts.map(({ text, weights, seconds, ids, finishReason }) => ({
+      text,
+      weights,
+      seconds,
+      new_tokens: ids.length,
+      finish_reason: finishReason,
+      metrics: textMetrics(text),
+      repeated: repeatedNgrams(text),
+    }));
+    for (const [prompt, cell] of cells.entries()) onCell?.(prompt, place, cell);
     const perplexity = await opened.perplexity?.(signal);
     if (decoder.weights !== weights || texts.some((text) => text.weights !== weights)) {
       throw new TuneyardError(
@@ -117,15 +132,7 @@ async function runModel(
         metrics: textMetrics(texts.map(({ text }) => text)),
         seconds,
       },
-      cells: texts.map(({ text, weights, seconds, ids, finishReason }) => ({
-        text,
-        weights,
-        seconds,
-        new_tokens: ids.length,
-        finish_reason: finishReason,
-        metrics: textMetrics(text),
-        repeated: repeatedNgrams(text),
-      })),
+      cells,
       warnings,
     };
   } finally {

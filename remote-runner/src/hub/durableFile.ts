@@ -3,10 +3,10 @@
  * is told. Every function here reports what the disk refuses through {@link asWriteError}.
  */
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { throwIfCancelled } from './cancel';
-import { asWriteError } from './diskError';
+import { asWriteError, systemErrorCode } from './diskError';
 
 /** What a file holds, for a manifest: `sha256` as 64 hex digits. */
 export interface FileDigest {
@@ -102,6 +102,26 @@ export async function replaceFile(
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw asWriteError(error, path);
+  }
+}
+
+/**
+ * Creates a file with its content at once: nobody ever reads a part of it.
+ * @returns false where there is a file of that name
+ * @throws as {@link writeSynced}
+ */
+export async function createWhole(path: string, text: string): Promise<boolean> {
+  const temporary = `${path}.${process.pid}-${process.hrtime.bigint()}`;
+  try {
+    await writeSynced(temporary, [new TextEncoder().encode(text)]);
+    await link(temporary, path);
+    return true;
+  } catch (error) {
+    // ENOENT: somebody cleaned up.
+    if (['EEXIST', 'ENOENT'].includes(systemErrorCode(error) ?? '')) return false;
+    throw asWriteError(error, path);
+  } finally {
+    await rm(temporary, { force: true }).catch(() => undefined);
   }
 }
 

@@ -11,7 +11,7 @@ import type { CompareRequest } from './requests';
  * @throws TuneyardError what `locateModel`, `openEngine`, `openForDecoding`, `compareTexts` and `evaluateModel` throw
  */
 export async function compareJob(request: CompareRequest): Promise<CompareReport> {
-  const { models, baseDir, prompts, generation, recipe, signal, onProgress } = request;
+  const { models, baseDir, prompts, generation, recipe, signal, onProgress, onText, onCell } = request;
   // A name that leads nowhere shows before the first model has been at work for minutes.
   const located = await Promise.all(models.map((named) => locateModel(named, baseDir, signal)));
   const engine = await openEngine(request.device);
@@ -38,6 +38,8 @@ export async function compareJob(request: CompareRequest): Promise<CompareReport
     options: generation,
     signal,
     onProgress: ({ label, done, total }) => onProgress?.(label, done, total),
+    onText,
+    onCell,
   });
   if (nothingHeldOut)
     report.warnings.push('The recipe holds no samples out for evaluation, so there is no perplexity.');

@@ -1,4 +1,5 @@
 /** What the jobs take. What they answer is in `@protocol/runner`: it crosses the wire, these do not. */
+import type { CompareCell } from '@protocol/compare';
 import type { RunEventBody } from '@protocol/events';
 import type { GenerationRecipe, Recipe } from '@protocol/recipe';
 
@@ -52,6 +53,9 @@ export interface CompareRequest {
   /** Where given, its test split tells each model's perplexity. */
   recipe?: LoadedRecipe;
   onProgress?(label: string, done: number, total: number): void;
+  /** A piece of a text, as it is written. */
+  onText?(prompt: number, model: number, piece: string): void;
+  onCell?(prompt: number, model: number, cell: CompareCell): void;
   signal?: AbortSignal;
 }
 

@@ -146,7 +146,8 @@ export async function* followEvents(dir: string, fromSeq: number, signal: AbortS
   }
 }
 
-class EventReader {
+/** Reads a file of events piece by piece, as it grows. */
+export class EventReader {
   /** Behind the last whole line that was read. */
   #offset = 0;
 

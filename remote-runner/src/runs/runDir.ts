@@ -1,6 +1,6 @@
 /** Run directories: where they lie, how they are named, and the recipe each one keeps. */
-import { randomInt } from 'node:crypto';
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { createHash, randomInt } from 'node:crypto';
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
@@ -66,6 +66,29 @@ export async function createRun({ home, runDir, name }: NewRun): Promise<RunLoca
 }
 
 /**
+ * Remembers a run that lies elsewhere than under `home`, so that lists find it. Nothing hangs on it: where it cannot be
+ * written, the run goes on.
+ */
+export async function rememberRun({ dir }: RunLocation, home = tuneyardHome()): Promise<void> {
+  if (dirname(dir) === runsFolder(home)) return;
+  const folder = join(home, ELSEWHERE);
+  const name = createHash('sha256').update(dir).digest('hex').slice(0, 16);
+  try {
+    await makeFolder(folder);
+    await replaceFile(join(folder, name), [new TextEncoder().encode(dir)]);
+  } catch {
+    // A home that cannot be written is no reason not to train.
+  }
+}
+
+/** Run directories that are not under `home`; some may be gone. */
+export async function elsewhere(home = tuneyardHome()): Promise<string[]> {
+  const folder = join(home, ELSEWHERE);
+  const names = (await readdir(folder).catch(() => [])).filter((name) => /^[0-9a-f]{16}$/.test(name));
+  return Promise.all(names.map((name) => readFile(join(folder, name), 'utf8').catch(() => folder)));
+}
+
+/**
  * Finds a run by its directory, its id, or a beginning of its id that no other run shares.
  * @throws TuneyardError `run_not_found`, with the nearest known id; `usage` where several ids begin so
  */
@@ -73,9 +96,11 @@ export async function openRun(idOrDir: string, home = tuneyardHome()): Promise<R
   const dir = resolve(idOrDir);
   if (await isRun(dir)) return { id: basename(dir), dir };
   const runs = runsFolder(home);
-  const ids = (await readdir(runs).catch(() => [])).filter((id) => !id.startsWith('.'));
+  const dirs = new Map((await elsewhere(home)).map((dir) => [basename(dir), dir]));
+  for (const id of await readdir(runs).catch(() => [])) if (!id.startsWith('.')) dirs.set(id, join(runs, id));
+  const ids = [...dirs.keys()];
   const found = ids.includes(idOrDir) ? [idOrDir] : ids.filter((id) => idOrDir !== '' && id.startsWith(idOrDir));
-  if (found.length === 1) return { id: found[0]!, dir: join(runs, found[0]!) };
+  if (found.length === 1) return { id: found[0]!, dir: dirs.get(found[0]!)! };
   if (found.length > 1) {
     throw new TuneyardError('usage', `the ids of ${found.length} runs begin with "${idOrDir}"; give more of it.`, {
       data: { runs: found },
@@ -99,7 +124,14 @@ export async function writeRecipe(dir: string, recipe: Recipe): Promise<void> {
 
 export const RECIPE_FILE = 'recipe.json';
 export const EVENTS_FILE = 'events.jsonl';
-const LOG_FILE = 'runner.log';
+export const LOG_FILE = 'runner.log';
+/** What a process of its own was given and said, where another program began the run. */
+export const INPUT_FILE = 'input.tune.json';
+export const SOURCE_FILE = 'source.json';
+export const PROCESS_LOG_FILE = 'process.log';
+const OURS: readonly string[] = [LOG_FILE, INPUT_FILE, SOURCE_FILE, PROCESS_LOG_FILE];
+/** Where under the home it is kept which runs lie elsewhere. */
+const ELSEWHERE = 'elsewhere';
 
 /** With its parents, one by one: Node's own recursion takes a read-only disk for a missing folder. */
 async function makeFolder(dir: string): Promise<void> {
@@ -131,7 +163,7 @@ async function mayBecomeRun(dir: string): Promise<boolean> {
     throw asWriteError(error, dir);
   });
   // A run that failed early leaves no more than its log and its lock.
-  const ours = (file: string) => file === LOG_FILE || file.startsWith('run.lock') || file.startsWith('.');
+  const ours = (file: string) => OURS.includes(file) || file.startsWith('run.lock') || file.startsWith('.');
   return files.every(ours) || (await isRun(dir));
 }
 

@@ -6,11 +6,11 @@
  * atomic, and the highest number is never removed, so that of any two processes the later one sees the earlier one's
  * file: a single lock file that is replaced when stale could be replaced by two at once.
  */
-import { link, readdir, readFile, rm, truncate } from 'node:fs/promises';
+import { readdir, readFile, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import { asWriteError, systemErrorCode } from '../hub/diskError';
-import { writeSynced } from '../hub/durableFile';
+import { createWhole } from '../hub/durableFile';
 import { identityState, ownIdentity, type ProcessIdentity } from './processIdentity';
 
 export interface RunLock {
@@ -43,7 +43,7 @@ export async function acquireLock(dir: string): Promise<RunLock> {
     if (last?.holder && identityState(last.holder) !== 'gone') throw lockedError(dir, last.path, last.holder);
     const number = (last?.number ?? 0) + 1;
     const path = join(dir, `${PREFIX}${number}`);
-    if (!(await create(path, holder))) continue;
+    if (!(await createWhole(path, `${JSON.stringify(holder)}\n`))) continue;
     // Between the look and the creation others may have come, gone, and cleaned up behind themselves.
     if ((await lastLock(dir))?.number !== number) {
       await rm(path, { force: true });
@@ -78,22 +78,6 @@ class HeldLock implements RunLock {
   }
 }
 
-/** Creates a file with its content at once, so that nobody ever reads an empty one. @returns false where it exists */
-async function create(path: string, holder: LockHolder): Promise<boolean> {
-  const temporary = `${path}.${holder.pid}-${process.hrtime.bigint()}`;
-  try {
-    await writeSynced(temporary, [encode(holder)]);
-    await link(temporary, path);
-    return true;
-  } catch (error) {
-    // ENOENT: somebody with a higher number has cleaned up.
-    if (['EEXIST', 'ENOENT'].includes(systemErrorCode(error) ?? '')) return false;
-    throw asWriteError(error, path);
-  } finally {
-    await rm(temporary, { force: true }).catch(() => undefined);
-  }
-}
-
 async function lastLock(dir: string): Promise<LockFile | undefined> {
   for (;;) {
     const whole = (await lockFiles(dir)).filter(({ name, number }) => name === `${PREFIX}${number}`);
@@ -125,10 +109,6 @@ async function removeOlder(dir: string, than: number): Promise<void> {
   for (const { name, number } of await lockFiles(dir)) {
     if (number < than) await rm(join(dir, name), { force: true }).catch(() => undefined);
   }
-}
-
-function encode(holder: LockHolder): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify(holder)}\n`);
 }
 
 function parseHolder(text: string): LockHolder | undefined {

@@ -15,6 +15,8 @@ interface CompareOptions extends SharedOptions {
   out?: string;
 }
 
+const PIECES_MS = 50;
+
 /** How a report is saved, by the file's extension. */
 const WRITERS: Record<string, (report: CompareReport) => string> = {
   '.json': (report) => `${JSON.stringify(report, null, 2)}\n`,
@@ -54,6 +56,7 @@ async function compare(context: CliContext, models: string[], options: CompareOp
 
   const { compareJob } = await import('../../jobs/compareJob');
   const interrupts = listenForInterrupts();
+  const texts = gatherPieces((prompt, model, text) => output.data({ type: 'text', prompt, model, text }));
   try {
     const report = await compareJob({
       models,
@@ -63,10 +66,19 @@ async function compare(context: CliContext, models: string[], options: CompareOp
       device: recipe.device,
       ...(loaded && holdsSamplesOut(recipe.dataset) ? { recipe: loaded } : {}),
       signal: interrupts.signal,
-      onProgress: (label, done, total) => output.status(`Model ${done + 1} of ${total}: ${label} …`),
+      onProgress: (label, done, total) => {
+        output.status(`Model ${done + 1} of ${total}: ${label} …`);
+        output.data({ type: 'model', label, done, total });
+      },
+      onText: texts.add,
+      onCell: (prompt, model, cell) => {
+        texts.flush();
+        output.data({ type: 'cell', prompt, model, cell });
+      },
     });
+    texts.flush();
     output.status('');
-    output.data(report);
+    output.data({ type: 'report', ...report });
     output.print(compareTable(report, output.columns, output.colors));
     for (const warning of report.warnings) output.message(`${output.colors.yellow('Warning:')} ${warning}`);
     if (options.out !== undefined && write) {
@@ -77,6 +89,23 @@ async function compare(context: CliContext, models: string[], options: CompareOp
   } finally {
     interrupts.dispose();
   }
+}
+
+/** Pieces of texts come token by token; they are passed on some twenty times a second. */
+function gatherPieces(send: (prompt: number, model: number, text: string) => void) {
+  const pieces = new Map<string, { prompt: number; model: number; text: string }>();
+  let last = 0;
+  const flush = () => {
+    for (const { prompt, model, text } of pieces.values()) send(prompt, model, text);
+    pieces.clear();
+    last = performance.now();
+  };
+  const add = (prompt: number, model: number, piece: string) => {
+    const key = `${prompt}/${model}`;
+    pieces.set(key, { prompt, model, text: (pieces.get(key)?.text ?? '') + piece });
+    if (performance.now() - last >= PIECES_MS) flush();
+  };
+  return { add, flush };
 }
 
 /** Without such samples there is no perplexity to tell, which is no fault of a comparison. */

@@ -7,6 +7,7 @@ import { exportCommand } from './exportCommand';
 import { generateCommand } from './generateCommand';
 import { previewCommand } from './previewCommand';
 import { runsCommand } from './runsCommand';
+import { serveCommand } from './serveCommand';
 import { trainCommand } from './trainCommand';
 
 /** Every command, in the order that `--help` lists them. */
@@ -20,4 +21,5 @@ export const commandMakers: readonly CommandMaker[] = [
   exportCommand,
   runsCommand,
   doctorCommand,
+  serveCommand,
 ];

@@ -3,6 +3,7 @@ import { TuneyardError } from '@protocol/errors';
 import type { TrainResult } from '@protocol/runner';
 import { Command } from 'commander';
 import type { LoadedRecipe } from '../../jobs/requests';
+import type { QueuePlace } from '../../runs/deviceQueue';
 import type { RunLocation } from '../../runs/runDir';
 import { asTuneyardError } from '../asTuneyardError';
 import { type CliContext, openOutput, type SharedOptions, withSharedOptions } from '../context';
@@ -15,6 +16,7 @@ import { RunRecord } from '../runRecord';
 interface TrainOptions extends SharedOptions {
   runDir?: string;
   resume?: boolean;
+  queue?: boolean;
 }
 
 export function trainCommand(context: CliContext): Command {
@@ -26,6 +28,7 @@ export function trainCommand(context: CliContext): Command {
       'folder for the run (default: a new one in ~/.tuneyard/runs); with --resume also a run’s id',
     )
     .option('--resume', 'go on from the last checkpoint in the run directory')
+    .option('--queue', 'wait for other runs that use the same device, in the order in which they came')
     .option('--quiet', 'show only warnings and what came out')
     .addHelpText(
       'after',
@@ -40,6 +43,8 @@ interface Training extends RunLocation {
   loaded: LoadedRecipe;
   /** The command that resumes it. */
   goOn: string;
+  /** Whether to wait for the device. */
+  queue: boolean;
 }
 
 async function train(context: CliContext, recipeFile: string, options: TrainOptions): Promise<void> {
@@ -55,9 +60,11 @@ async function train(context: CliContext, recipeFile: string, options: TrainOpti
   const goOn = ['tuneyard', 'train', recipeFile, '--run-dir', run.dir, '--resume', ...set].map(shellWord).join(' ');
 
   const lock = await acquireLock(run.dir);
+  const { rememberRun } = await import('../../runs/runDir');
+  await rememberRun(run);
   try {
     output.log = new RunLog(join(run.dir, 'runner.log'));
-    await trainLocked(output, { ...run, loaded, goOn });
+    await trainLocked(output, { ...run, loaded, goOn, queue: options.queue === true });
   } finally {
     await lock.release();
   }
@@ -74,7 +81,7 @@ async function findOrCreateRun(file: string, { recipe }: LoadedRecipe, options: 
   return createRun({ name, ...(runDir === undefined ? {} : { runDir }) });
 }
 
-async function trainLocked(output: Output, { id, dir, loaded, goOn }: Training): Promise<void> {
+async function trainLocked(output: Output, { id, dir, loaded, goOn, queue }: Training): Promise<void> {
   const { openEventLog } = await import('../../runs/eventLog');
   const { writeRecipe } = await import('../../runs/runDir');
   const log = await openEventLog(dir);
@@ -87,10 +94,12 @@ async function trainLocked(output: Output, { id, dir, loaded, goOn }: Training):
   });
   const hangUp = () => output.log?.write('The terminal went away; the run goes on.');
   process.on('SIGHUP', hangUp);
+  let place: QueuePlace | undefined;
   try {
     let rewritten: Promise<void> | undefined;
     if (isFirst) await writeRecipe(dir, loaded.recipe);
     output.data({ type: 'run', run: id, run_dir: dir });
+    place = await takeDevice(id, loaded.recipe.device, queue, record, interrupts.signal);
     const { trainJob } = await import('../../jobs/trainJob');
     const result = await trainJob({
       ...loaded,
@@ -115,7 +124,33 @@ async function trainLocked(output: Output, { id, dir, loaded, goOn }: Training):
     view.close();
     process.off('SIGHUP', hangUp);
     interrupts.dispose();
+    await place?.leave();
     await log.close();
+  }
+}
+
+/**
+ * The run's place among those that want its device. Without `queue` it begins at once, whoever is there, and only those
+ * behind it take notice.
+ */
+async function takeDevice(
+  id: string,
+  requested: string,
+  queue: boolean,
+  record: RunRecord,
+  signal: AbortSignal,
+): Promise<QueuePlace | undefined> {
+  const { likelyDevice } = await import('../../engine/likelyDevice');
+  const { joinQueue } = await import('../../runs/deviceQueue');
+  const { device } = await likelyDevice(requested);
+  if (!queue) return joinQueue(id, device).catch(() => undefined);
+  const place = await joinQueue(id, device);
+  try {
+    await place.turn((behind) => record.wait(device, behind), signal);
+    return place;
+  } catch (error) {
+    await place.leave();
+    throw error;
   }
 }
 
@@ -123,7 +158,7 @@ async function finish(
   output: Output,
   view: TrainView,
   result: TrainResult,
-  { id, dir, goOn }: Omit<Training, 'loaded'>,
+  { id, dir, goOn }: Pick<Training, 'id' | 'dir' | 'goOn'>,
 ): Promise<void> {
   const written = await report(dir);
   if (written instanceof Error) output.message(`Warning: there is no report: ${written.message}`);

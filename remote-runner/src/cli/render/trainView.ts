@@ -28,6 +28,9 @@ export class TrainView {
   show(event: RunEvent): void {
     const { output } = this;
     switch (event.type) {
+      case 'queued':
+        output.progress(`Waiting for ${event.device}, behind ${event.behind.join(', ')}`);
+        break;
       case 'start':
         this.header(event);
         break;

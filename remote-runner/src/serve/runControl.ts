@@ -1,0 +1,227 @@
+/** Runs begun, ended and taken away on behalf of a client. Training itself is a process that outlives this one. */
+import { mkdirSync, openSync } from 'node:fs';
+import { open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { TuneyardError } from '@protocol/errors';
+import type { RunSummary } from '@protocol/runner';
+import type { RunFiles, RunSource, StartRun } from '@protocol/serve';
+import { replaceFile } from '../hub/durableFile';
+import { openEventLog } from '../runs/eventLog';
+import { identityState } from '../runs/processIdentity';
+import { createRun, INPUT_FILE, LOG_FILE, openRun, PROCESS_LOG_FILE, RECIPE_FILE, SOURCE_FILE } from '../runs/runDir';
+import { RunFigures } from '../runs/runFigures';
+import { acquireLock, type LockHolder, lockHolder } from '../runs/runLock';
+import { failureOf, onLines, startSelf } from './children';
+
+/**
+ * Begins a run in a process of its own.
+ * @throws TuneyardError what that process failed with before its run began; no run is left then
+ */
+export async function startRun({ recipe, name, source }: StartRun): Promise<RunSummary> {
+  const { dir } = await createRun({ name });
+  try {
+    const input = join(dir, INPUT_FILE);
+    await writeJson(input, recipe);
+    if (source) await writeJson(join(dir, SOURCE_FILE), source);
+    await train(input, dir, []);
+  } catch (error) {
+    await rm(dir, { recursive: true, force: true });
+    throw error;
+  }
+  return new RunFigures(dir).refresh();
+}
+
+/** @throws TuneyardError `run_not_found`; `run_locked` where it is alive; what the process failed with at once */
+export async function resumeRun(run: string, set: readonly string[] = []): Promise<RunSummary> {
+  const { dir } = await openRun(run);
+  const input = join(dir, INPUT_FILE);
+  const file = (await exists(input)) ? input : join(dir, RECIPE_FILE);
+  await train(file, dir, ['--resume', ...set.flatMap((setting) => ['--set', setting])]);
+  return new RunFigures(dir).refresh();
+}
+
+/** A session of its own: no terminal, no SSH connection and no parent takes it along. */
+async function train(file: string, dir: string, more: readonly string[]): Promise<void> {
+  mkdirSync(dir, { recursive: true });
+  const log = openSync(join(dir, PROCESS_LOG_FILE), 'a');
+  const argv = ['train', file, '--run-dir', dir, '--queue', '--json', ...more];
+  const child = startSelf(argv, { cwd: dir, detached: true, stdio: ['ignore', 'pipe', log] });
+  let failure: TuneyardError | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      child.on('error', reject);
+      onLines(child.stdout!, (data) => {
+        failure = (data && failureOf(data)) ?? failure;
+        if (data && 'type' in data && data.type === 'run') resolve();
+      });
+      child.on('close', (code) => {
+        reject(failure ?? new TuneyardError('internal', `training ended with status ${code} before it began.`));
+      });
+    });
+  } finally {
+    // What it says further is in its own files.
+    child.stdout!.destroy();
+    child.unref();
+  }
+}
+
+/** Asks a run to stop at the end of its step, with a checkpoint. */
+export async function stopRun(run: string): Promise<void> {
+  signal(await holderOf(run), 'SIGINT');
+}
+
+const GONE_MS = 15_000;
+
+/** Ends a run at once. What it did since its last checkpoint is lost. */
+export async function killRun(run: string): Promise<void> {
+  const { dir } = await openRun(run);
+  const holder = await holderOf(run);
+  signal(holder, 'SIGKILL');
+  const limit = Date.now() + GONE_MS;
+  while (identityState(holder) === 'running') {
+    if (Date.now() > limit) {
+      throw new TuneyardError(
+        'timed_out',
+        `process ${holder.pid} does not end; see what it waits for (ps -l ${holder.pid}).`,
+      );
+    }
+    await sleep(50);
+  }
+  const { step, state } = await new RunFigures(dir).refresh();
+  if (state !== 'crashed') return;
+  const lock = await acquireLock(dir);
+  try {
+    const log = await openEventLog(dir);
+    log.append({
+      type: 'end',
+      status: 'stopped',
+      step,
+      code: 'cancelled',
+      message: 'ended at once, by hand.',
+      runtime: 0,
+    });
+    await log.close();
+  } finally {
+    await lock.release();
+  }
+}
+
+async function holderOf(run: string): Promise<LockHolder> {
+  const { id, dir } = await openRun(run);
+  const holder = await lockHolder(dir);
+  if (!holder) throw new TuneyardError('usage', `the run "${id}" is not running.`);
+  if (identityState(holder) === 'unknown') {
+    throw new TuneyardError(
+      'run_locked',
+      `process ${holder.pid} on the machine "${holder.host}" trains "${id}"; end it there.`,
+    );
+  }
+  return holder;
+}
+
+function signal(holder: LockHolder, name: NodeJS.Signals): void {
+  try {
+    process.kill(holder.pid, name);
+  } catch (cause) {
+    // It ended by itself meanwhile.
+    if (identityState(holder) === 'gone') return;
+    throw new TuneyardError('remote_failed', `process ${holder.pid} cannot be signalled; it belongs to another user.`, {
+      cause,
+    });
+  }
+}
+
+/** Removes a run for good. @throws TuneyardError `run_locked` where it is alive */
+export async function deleteRun(run: string): Promise<{ freed_bytes: number }> {
+  const { dir } = await openRun(run);
+  // Held so that nobody resumes it meanwhile.
+  const lock = await acquireLock(dir);
+  try {
+    const freed_bytes = await bytesUnder(dir);
+    await rm(dir, { recursive: true, force: true });
+    return { freed_bytes };
+  } finally {
+    await lock.release();
+  }
+}
+
+export async function filesOf(run: string): Promise<RunFiles> {
+  const { dir } = await openRun(run);
+  const figures = new RunFigures(dir);
+  const { model_path } = await figures.refresh();
+  const folder = join(dir, 'checkpoints');
+  const names = (await readdir(folder).catch(() => [])).filter((name) => /^step-\d+$/.test(name));
+  const checkpoints = await Promise.all(
+    names.map(async (name) => {
+      const path = join(folder, name);
+      const step = Number(name.slice('step-'.length));
+      return { step, path, bytes: await bytesUnder(path), best: step === figures.bestStep };
+    }),
+  );
+  return {
+    bytes: await bytesUnder(dir),
+    checkpoints: checkpoints.sort((a, b) => a.step - b.step),
+    ...(model_path !== undefined && (await exists(model_path)) && { model_path }),
+  };
+}
+
+/** A run's recipe as it was begun: from its own file, or with every default filled in. */
+export async function recipeOf(run: string): Promise<{ recipe: Record<string, unknown>; source?: RunSource }> {
+  const { dir } = await openRun(run);
+  const recipe = (await readJson(join(dir, RECIPE_FILE))) ?? (await readJson(join(dir, INPUT_FILE)));
+  if (!recipe) {
+    throw new TuneyardError('run_not_found', 'the run keeps no recipe.', { place: { file: dir } });
+  }
+  const source = await readJson(join(dir, SOURCE_FILE));
+  return { recipe, ...(source && { source: source as RunSource }) };
+}
+
+/** A log larger than this is read from behind. */
+const LOG_BYTES = 1 << 20;
+
+export async function logOf(run: string, lines: number): Promise<{ path: string; text: string }> {
+  const { dir } = await openRun(run);
+  const path = join(dir, LOG_FILE);
+  const texts = await Promise.all([tail(path), tail(join(dir, PROCESS_LOG_FILE))]);
+  const text = texts.map((part) => part.trimEnd().split('\n').slice(-lines).join('\n'));
+  // What the process itself said, where it said more than the runner's log has: a crash of native code.
+  return { path, text: text.filter((part) => part !== '').join('\n\n') };
+}
+
+async function tail(path: string): Promise<string> {
+  const file = await open(path).catch(() => undefined);
+  if (!file) return '';
+  try {
+    const { size } = await file.stat();
+    const from = Math.max(0, size - LOG_BYTES);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+async function bytesUnder(path: string): Promise<number> {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => []);
+  const sizes = entries.map(async (entry) =>
+    entry.isFile() ? (await stat(join(entry.parentPath, entry.name)).catch(() => undefined))?.size : 0,
+  );
+  return (await Promise.all(sizes)).reduce<number>((sum, size) => sum + (size ?? 0), 0);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+async function readJson(path: string): Promise<Record<string, unknown> | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  await replaceFile(path, [new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)]);
+}

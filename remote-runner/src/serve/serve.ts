@@ -1,0 +1,84 @@
+/**
+ * `tuneyard serve --stdio`: the runner as a client on the other end of a connection uses it. It lives as long as the
+ * connection; runs live on. Nothing heavy happens in this process, so that it answers at once.
+ */
+import type { Readable, Writable } from 'node:stream';
+import { Peer } from '@protocol/rpc';
+import {
+  type RunnerClientContract,
+  type RunnerContract,
+  SERVE_MARKER,
+  SERVE_PROTOCOL,
+  type ServeHello,
+} from '@protocol/serve';
+import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node';
+import { openRun } from '../runs/runDir';
+import { RunFigures } from '../runs/runFigures';
+import { commitData, planData } from './dataStore';
+import { RunWatcher, sendEvents } from './follow';
+import { hostStatus } from './hostStatus';
+import { runJob } from './jobs';
+import { deleteRun, filesOf, killRun, logOf, recipeOf, resumeRun, startRun, stopRun } from './runControl';
+
+/** Resolves when the other end has gone. */
+export async function serve(input: Readable, output: Writable, version: string): Promise<void> {
+  const hello: ServeHello = { version, protocol: SERVE_PROTOCOL, pid: process.pid };
+  output.write(`${SERVE_MARKER} ${JSON.stringify(hello)}\n`);
+  const peer = new Peer<RunnerContract, RunnerClientContract>(
+    createMessageConnection(new StreamMessageReader(input), new StreamMessageWriter(output)),
+  );
+  const closing = new AbortController();
+  const watcher = new RunWatcher((runs) => peer.notify('runs/changed', { runs }));
+  const followed = new Map<string, AbortController>();
+  const unfollow = (run: string) => {
+    followed.get(run)?.abort();
+    followed.delete(run);
+  };
+
+  peer.handle('host/status', () => hostStatus());
+  peer.handle('runs/list', () => watcher.list());
+  peer.handle('runs/get', async ({ run }) => new RunFigures((await openRun(run)).dir).refresh());
+  peer.handle('runs/start', (run) => startRun(run));
+  peer.handle('runs/resume', ({ run, set }) => resumeRun(run, set));
+  peer.handle('runs/stop', ({ run }) => stopRun(run).then(() => null));
+  peer.handle('runs/kill', ({ run }) => killRun(run).then(() => null));
+  peer.handle('runs/delete', async ({ run }) => {
+    const freed = await deleteRun(run);
+    unfollow(run);
+    return freed;
+  });
+  peer.handle('runs/files', ({ run }) => filesOf(run));
+  peer.handle('runs/recipe', ({ run }) => recipeOf(run));
+  peer.handle('runs/log', ({ run, lines }) => logOf(run, lines));
+  peer.handle('runs/follow', async ({ run, after }) => {
+    const { dir } = await openRun(run);
+    unfollow(run);
+    const stop = new AbortController();
+    followed.set(run, stop);
+    const send = sendEvents(dir, after, (events) => peer.notify('run/events', { run, events }), stop.signal);
+    send.catch((error: unknown) => process.stderr.write(`The events of ${run} cannot be read: ${error}\n`));
+    return null;
+  });
+  peer.handle('runs/unfollow', ({ run }) => {
+    unfollow(run);
+    return null;
+  });
+  peer.handle('job/run', (job, signal) =>
+    runJob(job, (line) => peer.notify('job/line', line), AbortSignal.any([signal, closing.signal])),
+  );
+  peer.handle('data/plan', ({ files }) => planData(files));
+  peer.handle('data/commit', (file) => commitData(file));
+
+  const closed = new Promise<void>((resolve) => {
+    peer.onClose(resolve);
+    // An end that is reached before a whole message is no error to the reader.
+    input.once('end', resolve);
+    output.once('error', () => resolve());
+  });
+  peer.listen();
+  await closed;
+  closing.abort();
+  watcher.dispose();
+  for (const run of [...followed.keys()]) unfollow(run);
+  peer.dispose();
+}
