@@ -127,6 +127,7 @@ describe('a person with a model and a file', () => {
     expect([trained.status, trained.stderr]).toEqual([0, '']);
     expect((await tuneyard('runs', '--json')).objects<RunSummary>()).toMatchObject([
       { state: 'completed', step: 1, total_steps: 1 },
+      { id: 'run', dir: run(), state: 'completed' },
     ]);
   });
 });
