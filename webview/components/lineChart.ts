@@ -1,7 +1,6 @@
 /** One chart over the steps, the seconds or the tokens of a run, in the page's colours. */
 import {
   Chart,
-  type ChartDataset,
   Legend,
   LinearScale,
   LineController,
@@ -11,16 +10,10 @@ import {
   Tooltip,
   type TooltipItem,
 } from 'chart.js';
+import { lineDataset, type Point, tooltipStyle, xScale, yScale } from './chartStyle';
 import { type Palette, readPalette } from './palette';
 
 Chart.register(LineController, LineElement, PointElement, LinearScale, LogarithmicScale, Tooltip, Legend);
-
-export interface Point {
-  x: number;
-  y: number | null;
-  /** What the hover says in place of the number. */
-  note?: string;
-}
 
 export interface Series {
   label: string;
@@ -48,7 +41,6 @@ export function lineChart(options: LineChartOptions): Chart<'line', Point[]> {
   const { formatX, formatY } = options;
   const palette = readPalette();
   const xs = options.series.flatMap((series) => series.points.map((point) => point.x));
-  const ticks = { color: palette.dim, maxTicksLimit: 6, maxRotation: 0 };
   return new Chart<'line', Point[]>(options.canvas, {
     type: 'line',
     data: { datasets: options.series.map((series) => dataset(series, palette)) },
@@ -61,21 +53,15 @@ export function lineChart(options: LineChartOptions): Chart<'line', Point[]> {
       interaction: { mode: 'nearest', axis: 'x', intersect: false },
       scales: {
         x: {
-          type: 'linear',
+          ...xScale(palette, formatX),
           min: xs.length > 0 ? Math.min(0, ...ends(xs)) : 0,
           max: ends(xs)[1],
           title: { display: options.legend, text: options.xTitle, color: palette.dim },
-          ticks: { ...ticks, callback: (value) => formatX(Number(value)) },
-          grid: { display: false },
-          border: { color: palette.grid },
         },
         y: {
+          ...yScale(palette, formatY),
           type: options.logarithmic ? 'logarithmic' : 'linear',
           min: options.fromZero ? 0 : undefined,
-          grace: '5%',
-          ticks: { ...ticks, callback: (value) => formatY(Number(value)) },
-          grid: { color: palette.grid },
-          border: { display: false },
         },
       },
       plugins: {
@@ -87,12 +73,7 @@ export function lineChart(options: LineChartOptions): Chart<'line', Point[]> {
           labels: { color: palette.text, usePointStyle: true, boxHeight: 7, padding: 16 },
         },
         tooltip: {
-          backgroundColor: palette.surface,
-          borderColor: palette.grid,
-          borderWidth: 1,
-          titleColor: palette.text,
-          bodyColor: palette.text,
-          usePointStyle: true,
+          ...tooltipStyle(palette),
           callbacks: {
             title: ([item]) => (item ? `${options.xTitle} ${formatX(Number(item.parsed.x))}` : ''),
             label: (item) => label(item, formatY),
@@ -103,26 +84,11 @@ export function lineChart(options: LineChartOptions): Chart<'line', Point[]> {
   });
 }
 
-function dataset(series: Series, palette: Palette): ChartDataset<'line', Point[]> {
-  const color = palette[series.color];
+function dataset(series: Series, palette: Palette) {
+  const { label, points, color, width, mark, dashed } = series;
   return {
-    label: series.label,
-    data: series.points,
-    borderColor: color,
-    backgroundColor: color,
-    borderWidth: series.width,
-    borderDash: series.dashed ? [4, 4] : [],
-    showLine: series.width > 0,
-    spanGaps: false,
-    // A lone point has no line to show it.
-    pointRadius: series.mark ? 4 : series.points.length === 1 ? 3 : 0,
-    pointStyle: series.mark ?? 'line',
-    pointBorderColor: series.mark ? palette.surface : color,
-    pointBorderWidth: series.mark ? 1 : series.width,
-    pointHoverRadius: 5,
-    tension: 0,
-    // A mark at the end of the axis is drawn whole.
-    clip: series.mark ? 8 : 0,
+    label,
+    ...lineDataset(points, { color: palette[color], width, mark, dash: dashed ? [4, 4] : [] }, palette),
   };
 }
 

@@ -1,9 +1,10 @@
 /** The charts of a run: the loss large, what explains it small, all over the same axis. */
 import type { ReportData } from '@protocol/report';
 import type { Chart } from 'chart.js';
+import type { Point } from './chartStyle';
 import { element } from './element';
 import { formatBytes, formatNumber, formatSeconds } from './format';
-import { lineChart, type Point, type Series } from './lineChart';
+import { lineChart, type Series } from './lineChart';
 
 type Axis = 'step' | 'time' | 'tokens';
 
