@@ -1,6 +1,7 @@
 /**
  * `npm run build`: the runner as one file (remote-runner/dist/cli.mjs), the report's page
- * (remote-runner/dist/report.{js,css}), and the recipe's JSON Schema (media/recipe.schema.json).
+ * (remote-runner/dist/report.{js,css}), the panels' pages (dist/webview/), and the recipe's JSON Schema
+ * (media/recipe.schema.json).
  */
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
@@ -65,6 +66,7 @@ async function buildAll(say) {
   );
 
   await buildReport(say);
+  await buildPanels(say);
 
   // Without the banner, because code from a data: URL has no place to require from.
   const schema = await esbuild({ ...runner, banner: {}, entryPoints: ['remote-runner/src/recipe/jsonSchema.ts'] });
@@ -74,14 +76,20 @@ async function buildAll(say) {
 }
 
 /** The report's page alone: its script and its style, which the runner puts into each report. */
-export async function buildReport(say) {
+export const buildReport = (say) => buildPages({ report: 'remote-runner/dist/report' }, say);
+
+/** The panels' pages alone. */
+export const buildPanels = (say) => buildPages({ loss: 'dist/webview/loss', compare: 'dist/webview/compare' }, say);
+
+/** `outs`: for each page of webview/panels/ where its script and its style go, without extension. */
+async function buildPages(outs, say) {
   const { build: esbuild } = await import('esbuild');
   const page = { ...bundle, alias, platform: 'browser', target: 'es2022', format: 'iife', minify: true };
-  for (const [entry, out] of [
-    ['webview/panels/report.ts', 'remote-runner/dist/report.js'],
-    ['webview/panels/report.css', 'remote-runner/dist/report.css'],
-  ]) {
-    await save(out, await esbuild({ ...page, entryPoints: [entry] }), say);
+  for (const [name, out] of Object.entries(outs)) {
+    for (const extension of ['js', 'css']) {
+      const source = `webview/panels/${name}.${extension === 'js' ? 'ts' : 'css'}`;
+      await save(`${out}.${extension}`, await esbuild({ ...page, entryPoints: [source] }), say);
+    }
   }
 }
 
