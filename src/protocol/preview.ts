@@ -13,6 +13,8 @@ export interface PreviewSample {
   truncated: boolean;
   text: string;
   tokens: PreviewToken[];
+  /** The same text in pieces: neighbouring tokens that are all learned, or all not, decoded together. */
+  parts: { text: string; supervised: boolean }[];
 }
 
 export interface DatasetPreview {

@@ -39,7 +39,12 @@ export function findingOf(error: TuneyardError, recipe: Record<string, unknown>)
   if (!key) return undefined;
   const text = what.charAt(0).toLocaleUpperCase() + what.slice(1);
   const line = code !== 'recipe_invalid' && place?.line !== undefined ? ` (${place.file}:${place.line})` : '';
-  return { key: typeof data.key === 'string' ? data.key.split('.') : key, message: text + line, severity: 'error', code };
+  return {
+    key: typeof data.key === 'string' ? data.key.split('.') : key,
+    message: text + line,
+    severity: 'error',
+    code,
+  };
 }
 
 function keyOf({ code, data }: TuneyardError, recipe: Record<string, unknown>): KeyPath | undefined {

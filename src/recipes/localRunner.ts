@@ -68,7 +68,11 @@ export class LocalRunner {
         new Promise<void>((settle) => lines.on('close', settle)),
       ]);
       if (signal?.aborted) throw new TuneyardError('cancelled', 'cancelled.');
-      if (isLate) throw new TuneyardError('timed_out', l10n.t('This took too long and was ended; the data may be too large to look at here.'));
+      if (isLate)
+        throw new TuneyardError(
+          'timed_out',
+          l10n.t('This took too long and was ended; the data may be too large to look at here.'),
+        );
       if (code === 0 && last !== undefined) return last as T;
       throw errorOf(last, errors);
     } finally {

@@ -27,7 +27,8 @@ export function looksLikePath(model: string): boolean {
 export function recipePaths(recipe: Record<string, unknown>, dir: string): RecipePath[] {
   const found: RecipePath[] = [];
   const add = (key: KeyPath, written: unknown, kind: RecipePath['kind']) => {
-    if (typeof written === 'string' && written !== '') found.push({ key, written, path: resolveFrom(dir, written), kind });
+    if (typeof written === 'string' && written !== '')
+      found.push({ key, written, path: resolveFrom(dir, written), kind });
   };
   const { dataset, model, resume_from_checkpoint: checkpoint } = recipe;
   if (isRecord(dataset)) {

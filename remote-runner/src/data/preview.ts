@@ -59,15 +59,21 @@ export async function previewDataset(
 
 /** A sample token by token. The first token is never learned: nothing comes before it. */
 function showSample(sample: Sample, tokenizer: Tokenizer): PreviewSample {
+  const isSupervised = (t: number) => t > 0 && sample.labels[t] !== IGNORED;
+  const parts: PreviewSample['parts'] = [];
+  const { inputIds } = sample;
+  for (let start = 0, end = 1; start < inputIds.length; end++) {
+    if (end < inputIds.length && isSupervised(end) === isSupervised(start)) continue;
+    // Not joined from the tokens' texts: a character may be split between tokens.
+    parts.push({ text: tokenizer.decode(inputIds.subarray(start, end)), supervised: isSupervised(start) });
+    start = end;
+  }
   return {
     line: sample.line,
     truncated: sample.truncated,
-    text: tokenizer.decode(sample.inputIds),
-    tokens: Array.from(sample.inputIds, (id, t) => ({
-      id,
-      text: tokenizer.tokenText(id),
-      supervised: t > 0 && sample.labels[t] !== IGNORED,
-    })),
+    text: tokenizer.decode(inputIds),
+    tokens: Array.from(inputIds, (id, t) => ({ id, text: tokenizer.tokenText(id), supervised: isSupervised(t) })),
+    parts,
   };
 }
 

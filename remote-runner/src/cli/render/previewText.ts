@@ -75,26 +75,13 @@ function faults({ unusable }: DatasetPreview, { colors }: PreviewView): string[]
 
 /** With colours the prompt is dim and what is learned is green; without, ⟦brackets⟧ stand around it. */
 function samples({ samples }: DatasetPreview, { colors, columns }: PreviewView): string[] {
-  return samples.flatMap(({ line, truncated, tokens }) => {
+  return samples.flatMap(({ line, truncated, tokens, parts }) => {
     const head = `Line ${line}, ${tokens.length} ${truncated ? '(cut off)' : ''}`.trimEnd();
-    const text = learnedParts(tokens)
+    const text = parts
       .map((part) => (part.supervised ? mark(part.text, colors) : colors.dim(printable(part.text))))
       .join('');
     return [colors.bold(`── ${head} `.padEnd(Math.min(columns, 60), '─')), text, ''];
   });
-}
-
-type Token = DatasetPreview['samples'][number]['tokens'][number];
-
-/** Neighbours that are both learned, or both not, as one. */
-function learnedParts(tokens: readonly Token[]): { text: string; supervised: boolean }[] {
-  const parts: { text: string; supervised: boolean }[] = [];
-  for (const { text, supervised } of tokens) {
-    const last = parts.at(-1);
-    if (last?.supervised === supervised) last.text += text;
-    else parts.push({ text, supervised });
-  }
-  return parts;
 }
 
 function mark(text: string, colors: Output['colors']): string {
