@@ -8,6 +8,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { root } from './lib/command.mjs';
 import { install } from './lib/install.mjs';
+import { packExample } from './lib/packExample.mjs';
 
 const bundle = { absWorkingDir: root, bundle: true, write: false, logLevel: 'warning', legalComments: 'none' };
 const alias = { '@protocol': join(root, 'src/protocol') };
@@ -73,6 +74,7 @@ async function buildAll(say) {
   const code = Buffer.from(schema.outputFiles[0].contents).toString('base64');
   const { recipeJsonSchema } = await import(`data:text/javascript;base64,${code}`);
   await saveText('media/recipe.schema.json', `${JSON.stringify(recipeJsonSchema(), null, 2)}\n`, say);
+  await packExample(say);
 }
 
 /** The report's page alone: its script and its style, which the runner puts into each report. */
