@@ -1,6 +1,6 @@
 /**
  * Exponential moving average over all rows of a growing column, without the pull towards zero at its start:
- * m ← β·m + (1−β)·x, shown as m / (1−βᵗ), with β = 1 − 1/span. Values that are not finite are passed over.
+ * m ← β·m + (1−β)·x, shown as m / (1−βᵗ), with β = 1 − 2/(span + 1). Values that are not finite are passed over.
  */
 export class MovingAverage {
   values: Float64Array = new Float64Array(0);
@@ -18,7 +18,7 @@ export class MovingAverage {
       larger.set(this.values);
       this.values = larger;
     }
-    const beta = 1 - 1 / span;
+    const beta = 1 - 2 / (span + 1);
     for (let row = this.rows; row < length; row++) {
       const value = column[row]!;
       if (!Number.isFinite(value)) {

@@ -56,6 +56,7 @@ export function hostPanel<Host extends Contract, Page extends Contract>(
     title: panel.title,
     language: vscode.env.language,
     nonce: randomBytes(16).toString('base64url'),
+    styleNonce: randomBytes(16).toString('base64url'),
     cspSource: webview.cspSource,
     script: file('js'),
     style: file('css'),

@@ -4,8 +4,10 @@ export interface PanelPage {
   title: string;
   /** Of the editor, such as `zh-cn`. */
   language: string;
-  /** Made anew for each page. */
+  /** Made anew for each page: what scripts may run. */
   nonce: string;
+  /** Another one, which the toolkit's scripts may read: they try out styles in an element of their own. */
+  styleNonce: string;
   /** Where the webview may load styles from, as VS Code names it. */
   cspSource: string;
   script: string;
@@ -18,12 +20,13 @@ export interface PanelPage {
 
 export function panelHtml(page: PanelPage): string {
   const { nonce } = page;
-  const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${page.cspSource};`;
+  const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${page.cspSource} 'nonce-${page.styleNonce}';`;
   return `<!DOCTYPE html>
 <html lang="${attribute(page.language)}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="${attribute(policy)}">
+<meta property="csp-nonce" content="${page.styleNonce}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${attribute(page.title)}</title>
 <link rel="stylesheet" href="${attribute(page.style)}">

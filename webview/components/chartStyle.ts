@@ -26,10 +26,10 @@ export function xScale(palette: Palette, format: (x: number) => string): ScaleOp
   } as ScaleOptions<'linear'>;
 }
 
-export function yScale(palette: Palette, format: (y: number) => string): ScaleOptions<'linear'> {
+export function yScale(palette: Palette, format: (y: number) => string, maxTicksLimit = 6): ScaleOptions<'linear'> {
   return {
     grace: '5%',
-    ticks: { ...ticks(palette), callback: (value) => format(Number(value)) },
+    ticks: { ...ticks(palette), maxTicksLimit, callback: (value) => format(Number(value)) },
     grid: { color: palette.grid },
     border: { display: false },
   } as ScaleOptions<'linear'>;

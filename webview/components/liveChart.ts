@@ -1,6 +1,7 @@
 /** A chart that is kept up to date in place, over a range of x that it shares with others. */
 import {
   Chart,
+  type ChartDataset,
   type ChartEvent,
   Interaction,
   type InteractionItem,
@@ -28,6 +29,8 @@ export interface LiveChartOptions {
   canvas: HTMLCanvasElement;
   formatY(y: number): string;
   fromZero: boolean;
+  /** There is room for more numbers at the axis. */
+  large: boolean;
   /** The pointer, or the keyboard, is at this x; undefined: it left. */
   onPoint(x: number | undefined): void;
   /** The person chose another range; undefined: all of it. */
@@ -50,6 +53,8 @@ declare module 'chart.js' {
   }
 }
 
+type Dataset = ChartDataset<'line', Point[]>;
+
 /** Marks are hovered when the pointer is so near, in pixels. */
 const NEAR = 8;
 
@@ -65,6 +70,8 @@ export class LiveChart {
   private formatX: (x: number) => string = String;
   private xTitle = '';
   private crosshair: number | undefined;
+  private palette!: Palette;
+  private known = new Map<string, Dataset>();
 
   constructor(
     private readonly options: LiveChartOptions,
@@ -106,37 +113,30 @@ export class LiveChart {
     this.style(palette);
   }
 
-  /** Takes the theme's colours over; drawn with the next {@link draw}. */
+  /** Takes the theme's colours and letters over; drawn with the next {@link draw}. */
   style(palette: Palette): void {
     this.palette = palette;
+    this.known.clear();
     const { options } = this.chart;
+    options.font = { family: getComputedStyle(document.body).fontFamily, size: 11 };
     options.plugins!.tooltip = { ...options.plugins!.tooltip, ...tooltipStyle(palette) };
     const drag = options.plugins!.zoom!.zoom!.drag!;
     drag.backgroundColor = palette.grid;
     drag.borderColor = palette.dim;
   }
 
-  private palette!: Palette;
-
   draw({ series, range, extent, logarithmic, xTitle, formatX }: LiveDrawing): void {
     const { chart, palette, options } = this;
     this.formatX = formatX;
     this.xTitle = xTitle;
-    const { datasets } = chart.data;
-    series.forEach((one, i) => {
-      const styled = lineDataset(one.points, one, palette);
-      datasets[i] = Object.assign(datasets[i] ?? styled, styled, {
-        label: one.label,
-        yAxisID: one.share ? 'share' : 'y',
-      });
-    });
-    datasets.length = series.length;
+    chart.data.datasets = this.datasetsOf(series);
     const shares = series.some(({ share }) => share);
     const values = series.some(({ share, points }) => !share && points.length > 0);
     chart.options.scales = {
       x: { ...xScale(palette, formatX), min: range[0], max: range[1] },
       y: {
-        ...yScale(palette, options.formatY),
+        ...yScale(palette, (y) => (y === 0 ? '0' : options.formatY(y)), options.large ? 11 : 6),
+        grace: 0,
         type: logarithmic ? 'logarithmic' : 'linear',
         display: values || !shares,
         ...(options.fromZero && { min: 0 }),
@@ -184,6 +184,23 @@ export class LiveChart {
 
   dispose(): void {
     this.chart.destroy();
+  }
+
+  /** Datasets stay the same objects, or chart.js makes all anew; but one that looks otherwise must be another. */
+  private datasetsOf(series: readonly LiveSeries[]): Dataset[] {
+    const used = new Map<string, Dataset>();
+    for (const { label, points, share, ...style } of series) {
+      const key = JSON.stringify([label, share, style, points.length === 1, used.size]);
+      const dataset = this.known.get(key) ?? {
+        ...lineDataset(points, style, this.palette),
+        label,
+        yAxisID: share ? 'share' : 'y',
+      };
+      dataset.data = points;
+      used.set(key, dataset);
+    }
+    this.known = used;
+    return [...used.values()];
   }
 
   private chose(): void {

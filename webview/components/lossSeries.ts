@@ -84,7 +84,7 @@ export function seriesOf(name: ChartName, drawn: readonly DrawnRun[], alone: boo
         .filter(({ points }) => points.length > 0);
     default:
       return drawn
-        .map((one) => line(one, name, of(one, chartTexts(name).title), 1.5))
+        .map((one) => line(one, name, of(one, chartTexts(name).title), 1.25))
         .filter(({ points }) => points.length > 0);
   }
 }

@@ -25,6 +25,12 @@ export function readPalette(): Palette {
   };
 }
 
+/** A panel's: no theme has a colour for grids that is faint in all of them. */
+export function readPanelPalette(): Palette {
+  const palette = readPalette();
+  return { ...palette, grid: faint(palette.grid, 0.3) };
+}
+
 /** The value of one CSS variable. */
 export function readColor(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

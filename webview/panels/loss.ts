@@ -23,7 +23,7 @@ import {
   runLook,
   seriesOf,
 } from '../components/lossSeries';
-import { type Palette, readPalette } from '../components/palette';
+import { type Palette, readPanelPalette } from '../components/palette';
 import { pngOfCharts } from '../components/pngOfCharts';
 import { actionLabel, emptyText, runRow, spoken } from '../components/runRow';
 import { connect } from '../rpc';
@@ -32,7 +32,7 @@ const { peer, state: kept, keep } = connect<LossPageContract, LossHostContract, 
 
 let state: LossState = { runs: [], x: 'step', logarithmic: false, hidden: [], ...kept };
 let frame: LossFrame | undefined;
-let palette: Palette = readPalette();
+let palette: Palette = readPanelPalette();
 let looks: RunLook[] = [];
 let charts: Record<ChartName, LiveChart> | undefined;
 /** Where the keyboard reads values. */
@@ -157,6 +157,7 @@ function makeCharts(): Record<ChartName, LiveChart> {
         canvas,
         formatY: format,
         fromZero,
+        large: name === 'loss',
         onPoint: (x) => pointAt(x, name),
         onRange: (chosen) => zoom(chosen),
       },
@@ -264,7 +265,7 @@ function figure(name: ChartName, runs: readonly LossRun[]): TemplateResult {
   const { title } = chartTexts(name);
   const about = runs.map((run) => `${run.label}: ${l10n.t('{0} values', run.rows)}`).join('; ');
   return html`<figure class=${name === 'loss' ? 'big' : 'small'}>
-    <figcaption>${title}${name === 'loss' ? legend(runs) : nothing}</figcaption>
+    <figcaption>${title}${name === 'loss' ? legend(runs) : name === 'memory' ? memoryLegend(runs) : nothing}</figcaption>
     <div class="canvas">
       <canvas data-chart=${name} role="img" tabindex="0" aria-describedby="keys" aria-label=${`${title}. ${about}`}></canvas>
     </div>
@@ -282,6 +283,15 @@ function legend(runs: readonly LossRun[]): TemplateResult {
     ${runs.some((run) => run.evals.length > 0) ? item('eval', '●', l10n.t('evaluation')) : nothing}
     ${runs.some((run) => run.marks.some(({ kind }) => kind === 'checkpoint')) ? item('checkpoint', '◆', l10n.t('checkpoint')) : nothing}
     ${runs.some((run) => run.marks.some(({ kind }) => kind === 'warning')) ? item('warning', '▲', l10n.t('warning')) : nothing}
+  </span>`;
+}
+
+function memoryLegend(runs: readonly LossRun[]): TemplateResult | typeof nothing {
+  if (runs.length !== 1 || !runs[0]!.lines.gpu_bytes) return nothing;
+  const item = (kind: string, text: string) =>
+    html`<span class="key"><span class=${`smooth ${kind}`} aria-hidden="true"></span>${text}</span>`;
+  return html`<span class="legend alone">
+    ${item('process', l10n.t('process'))} ${item('gpus', l10n.t('GPUs'))} ${item('use', l10n.t('GPU use'))}
   </span>`;
 }
 
@@ -358,7 +368,7 @@ function say(text: string): void {
 // The theme, the size, and the start
 
 new MutationObserver(() => {
-  palette = readPalette();
+  palette = readPanelPalette();
   looks = [];
   for (const name of CHARTS) charts?.[name].style(palette);
   draw();
