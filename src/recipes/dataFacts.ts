@@ -8,37 +8,56 @@ import { type DataFacts, proposeTemplate } from './proposeRecipe';
 const NO_LIMIT = 'max_length=1000000';
 const WORDS_OF_A_BEGINNING = 6;
 
+export interface SeenData {
+  preview: DatasetPreview;
+  unit: DataFacts['unit'];
+  /** What had to be said for rows to become texts. */
+  template?: string;
+}
+
 /**
- * @param file the data
+ * Looks at data without a recipe. Columns that the runner cannot make a text of by itself are guessed from their names.
  * @param model a folder or a hub name, whose tokenizer counts where it is on this machine
  * @throws TuneyardError what the runner says of data that cannot be read; `cancelled`
  */
+export async function lookAtData(
+  local: LocalRunner,
+  file: string,
+  { model, settings = [], signal }: { model?: string | undefined; settings?: readonly string[]; signal?: AbortSignal },
+): Promise<SeenData> {
+  let template: ReturnType<typeof proposeTemplate>;
+  let counter = model;
+  for (;;) {
+    const set = [...settings];
+    if (template) set.push(`dataset.template=${JSON.stringify(template.template)}`);
+    if (template?.targetColumn) set.push(`dataset.target_column=${JSON.stringify(template.targetColumn)}`);
+    const argv = ['preview', file, ...set.flatMap((setting) => ['--set', setting])];
+    if (counter !== undefined) argv.push('--model', counter);
+    try {
+      // Nothing is downloaded for a look.
+      const preview = await local.run<DatasetPreview>(argv, { offline: true, ...(signal ? { signal } : {}) });
+      const unit = counter === undefined ? 'words' : 'tokens';
+      return { preview, unit, ...(template ? { template: template.template } : {}) };
+    } catch (error) {
+      if (!(error instanceof TuneyardError)) throw error;
+      const columns = error.code === 'column_missing' && !template ? columnsOf(error) : undefined;
+      template ??= columns && proposeTemplate(columns);
+      if (columns && template) continue;
+      if (counter === undefined || !isAboutModel(error)) throw error;
+      counter = undefined;
+    }
+  }
+}
+
+/** @throws as {@link lookAtData} */
 export async function gatherDataFacts(
   local: LocalRunner,
   file: string,
   model: string | undefined,
   signal?: AbortSignal,
 ): Promise<DataFacts> {
-  let template: ReturnType<typeof proposeTemplate>;
-  let counter = model;
-  for (;;) {
-    const argv = ['preview', file, '--set', NO_LIMIT];
-    if (counter !== undefined) argv.push('--model', counter);
-    if (template) argv.push('--set', `dataset.template=${JSON.stringify(template.template)}`);
-    if (template?.targetColumn) argv.push('--set', `dataset.target_column=${JSON.stringify(template.targetColumn)}`);
-    try {
-      // Nothing is downloaded to propose a recipe.
-      const seen = await local.run<DatasetPreview>(argv, { offline: true, ...(signal ? { signal } : {}) });
-      return factsOf(seen, template, counter === undefined ? 'words' : 'tokens');
-    } catch (error) {
-      if (!(error instanceof TuneyardError)) throw error;
-      const columns = error.code === 'column_missing' && !template ? columnsOf(error) : undefined;
-      template = columns && proposeTemplate(columns);
-      if (template) continue;
-      if (counter === undefined || !isAboutModel(error)) throw error;
-      counter = undefined;
-    }
-  }
+  const seen = await lookAtData(local, file, { model, settings: [NO_LIMIT], ...(signal ? { signal } : {}) });
+  return factsOf(seen);
 }
 
 function columnsOf({ data }: TuneyardError): string[] | undefined {
@@ -49,16 +68,13 @@ function isAboutModel({ code }: TuneyardError): boolean {
   return /^(hub|model|weights|tokenizer)_/.test(code) || code === 'file_not_found';
 }
 
-function factsOf(
-  { rows, columns, stats, samples, unusable, targetColumn }: DatasetPreview,
-  template: { template: string } | undefined,
-  unit: DataFacts['unit'],
-): DataFacts {
+function factsOf({ preview, template, unit }: SeenData): DataFacts {
+  const { rows, columns, stats, samples, unusable, targetColumn } = preview;
   const { median, p95, max } = stats.lengths;
   return {
     rows: rows - unusable.count,
     columns,
-    ...(template ? { template: template.template } : {}),
+    ...(template === undefined ? {} : { template }),
     ...(targetColumn === undefined ? {} : { targetColumn }),
     unit,
     tokensPerUnit: unit === 'tokens' ? 1 : tokensAWord(samples),

@@ -1,0 +1,42 @@
+/** "Estimate memory": what a recipe will need, and where it fits. */
+import { basename } from 'node:path';
+import type { Estimate } from '@protocol/runner';
+import * as l10n from '@vscode/l10n';
+import * as vscode from 'vscode';
+import { estimateText, verdict } from './estimateText';
+import type { HostMemory } from './hostMemory';
+import { activeUri, isRecipe, passedUri, pickFile } from './pickFile';
+import { localMemory, memoryOf } from './pickHost';
+import type { ReadOnlyPages } from './readOnlyPages';
+import type { RecipeServices } from './recipeServices';
+import { withProgress } from './withProgress';
+
+export async function estimateMemory(
+  services: RecipeServices,
+  pages: ReadOnlyPages,
+  argument?: unknown,
+): Promise<void> {
+  const title = l10n.t('Estimate memory');
+  const active = passedUri(argument) ?? activeUri();
+  const uri = active && isRecipe(active) ? active : await pickFile({ title, recipes: true, data: false });
+  if (!uri) return;
+  await (await vscode.workspace.openTextDocument(uri)).save();
+  const estimate = await withProgress(title, (_, signal) =>
+    services.local.run<Estimate>(['estimate', uri.fsPath], { signal }),
+  );
+  const places = await placesOf(services, estimate);
+  const name = basename(uri.fsPath);
+  await pages.show(l10n.t('Memory of {0}', name), uri.toString(), estimateText(name, estimate, places));
+  const used = services.recent.host(uri.fsPath);
+  const place = places.find(({ label }) => label === services.hosts.get(used ?? 'local')?.label);
+  if (place) vscode.window.showInformationMessage(verdict(estimate, place));
+}
+
+/** Every host whose memory is known: this machine, and those that are connected. */
+async function placesOf(services: RecipeServices, estimate: Estimate): Promise<HostMemory[]> {
+  const asked = services.hosts.list().map(async ({ id }) => {
+    const memory = await memoryOf(services, id).catch(() => undefined);
+    return memory ?? (id === 'local' ? localMemory(services, estimate) : undefined);
+  });
+  return (await Promise.all(asked)).filter((memory) => memory !== undefined);
+}

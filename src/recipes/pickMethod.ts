@@ -1,0 +1,22 @@
+/** The question how to train. The methods are those of the schema; one is recommended, with why. */
+import * as l10n from '@vscode/l10n';
+import { type BACK, type Choice, pickStep } from './pickStep';
+
+export const DEFAULT_METHOD = 'full';
+
+export function pickMethod(step: {
+  title: string;
+  step: number;
+  totalSteps: number;
+  canGoBack?: boolean;
+}): Promise<string | typeof BACK | undefined> {
+  const items: Choice<string>[] = [
+    {
+      label: `$(layers) ${l10n.t('Full fine-tuning')}`,
+      description: l10n.t('recommended'),
+      detail: l10n.t('Changes every weight: learns most, and small models have the room for it'),
+      value: DEFAULT_METHOD,
+    },
+  ];
+  return pickStep({ ...step, placeholder: l10n.t('How shall it learn?'), items });
+}

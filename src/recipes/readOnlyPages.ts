@@ -1,0 +1,50 @@
+/** Pages that are shown and not saved. Showing one again under the same name renews it. */
+import * as vscode from 'vscode';
+
+const SCHEME = 'tuneyard-page';
+
+export class ReadOnlyPages implements vscode.TextDocumentContentProvider, vscode.Disposable {
+  private readonly texts = new Map<string, string>();
+  private readonly changed = new vscode.EventEmitter<vscode.Uri>();
+  readonly onDidChange = this.changed.event;
+  private readonly subscriptions: vscode.Disposable[];
+
+  constructor() {
+    this.subscriptions = [
+      this.changed,
+      vscode.workspace.registerTextDocumentContentProvider(SCHEME, this),
+      vscode.workspace.onDidCloseTextDocument(({ uri }) => {
+        if (uri.scheme === SCHEME) this.texts.delete(uri.toString());
+      }),
+    ];
+  }
+
+  provideTextDocumentContent(uri: vscode.Uri): string {
+    return this.texts.get(uri.toString()) ?? '';
+  }
+
+  /** @param name what the tab is called; @param about tells apart pages of one name */
+  async show(name: string, about: string, text: string): Promise<vscode.TextEditor> {
+    const uri = vscode.Uri.from({ scheme: SCHEME, path: `/${name}`, query: about });
+    const isNew = !this.texts.has(uri.toString());
+    this.texts.set(uri.toString(), text);
+    const document = await vscode.workspace.openTextDocument(uri);
+    if (!isNew && document.getText() !== text) await this.renew(uri);
+    return vscode.window.showTextDocument(document, { preview: true });
+  }
+
+  dispose(): void {
+    for (const subscription of this.subscriptions) subscription.dispose();
+  }
+
+  private renew(uri: vscode.Uri): Promise<void> {
+    return new Promise((settle) => {
+      const subscription = vscode.workspace.onDidChangeTextDocument(({ document }) => {
+        if (document.uri.toString() !== uri.toString()) return;
+        subscription.dispose();
+        settle();
+      });
+      this.changed.fire(uri);
+    });
+  }
+}

@@ -1,0 +1,82 @@
+/** Recipes in the editor: commands, and what is registered for `*.tune.json`. What is heavy is loaded when it is used. */
+import * as vscode from 'vscode';
+import type { Commands } from '../commands';
+import type { DatasetPreviews } from '../datasets/preview';
+import type { Services } from '../services';
+import { RecipeCodeLens } from './codeLens';
+import type { ReadOnlyPages } from './readOnlyPages';
+import { recipeServices } from './recipeServices';
+
+const LANGUAGE = 'tune-recipe';
+
+/** Made at the first use, and disposed of with the extension. */
+interface Views {
+  pages: ReadOnlyPages;
+  previews: DatasetPreviews;
+}
+
+export function recipeCommands(services: Services): Commands {
+  const shared = recipeServices(services);
+  let views: Promise<Views> | undefined;
+  const open = () => {
+    views ??= openViews(services);
+    return views;
+  };
+  return {
+    'tuneyard.startFineTune': async (argument?: unknown) => (await import('./start')).startFineTune(shared, argument),
+    'tuneyard.newRecipe': async (argument?: unknown) => (await import('./newRecipe')).newRecipe(shared, argument),
+    'tuneyard.openExample': async () => (await import('./example')).openExample(shared),
+    'tuneyard.previewData': async (argument?: unknown) => (await open()).previews.preview(argument),
+    'tuneyard.estimateMemory': async (argument?: unknown) => {
+      const { estimateMemory } = await import('./estimateMemory');
+      return estimateMemory(shared, (await open()).pages, argument);
+    },
+  };
+}
+
+async function openViews(services: Services): Promise<Views> {
+  const { ReadOnlyPages } = await import('./readOnlyPages');
+  const { DatasetPreviews } = await import('../datasets/preview');
+  const pages = new ReadOnlyPages();
+  const previews = new DatasetPreviews(recipeServices(services), pages);
+  services.context.subscriptions.push(pages, previews);
+  return { pages, previews };
+}
+
+/** CodeLens, problems and quick fixes of recipes. */
+export function registerRecipes(services: Services): vscode.Disposable {
+  const selector: vscode.DocumentSelector = { language: LANGUAGE, scheme: 'file' };
+  const { languages } = vscode;
+  let diagnostics: vscode.Disposable | undefined;
+  let isDisposed = false;
+  // Only once there is a recipe, which activation does not wait for.
+  const begin = async () => {
+    opened.dispose();
+    const { RecipeDiagnostics } = await import('./diagnostics');
+    if (!isDisposed) diagnostics ??= new RecipeDiagnostics(recipeServices(services));
+  };
+  const isOpen = ({ languageId }: vscode.TextDocument) => languageId === LANGUAGE;
+  const opened = vscode.workspace.onDidOpenTextDocument((document) => {
+    if (isOpen(document)) void begin();
+  });
+  if (vscode.workspace.textDocuments.some(isOpen)) void begin();
+  const quickFix: vscode.CodeActionProvider = {
+    async provideCodeActions(...args) {
+      const { RecipeQuickFix } = await import('./quickFix');
+      fixes ??= new RecipeQuickFix(services.context.extensionPath);
+      return fixes.provideCodeActions(...args);
+    },
+  };
+  let fixes: InstanceType<typeof import('./quickFix').RecipeQuickFix> | undefined;
+  return vscode.Disposable.from(
+    opened,
+    new vscode.Disposable(() => {
+      isDisposed = true;
+      diagnostics?.dispose();
+    }),
+    languages.registerCodeLensProvider(selector, new RecipeCodeLens()),
+    languages.registerCodeActionsProvider(selector, quickFix, {
+      providedCodeActionKinds: [vscode.CodeActionKind.QuickFix],
+    }),
+  );
+}
