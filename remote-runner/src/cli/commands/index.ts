@@ -8,6 +8,7 @@ import { generateCommand } from './generateCommand';
 import { previewCommand } from './previewCommand';
 import { runsCommand } from './runsCommand';
 import { serveCommand } from './serveCommand';
+import { setupCommand } from './setupCommand';
 import { trainCommand } from './trainCommand';
 
 /** Every command, in the order that `--help` lists them. */
@@ -22,4 +23,5 @@ export const commandMakers: readonly CommandMaker[] = [
   runsCommand,
   doctorCommand,
   serveCommand,
+  setupCommand,
 ];

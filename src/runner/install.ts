@@ -1,0 +1,123 @@
+/**
+ * Puts the runner on a host: `~/.tuneyard/runner/ID`, new beside the old ones, checked, then switched to by a rename.
+ * What is there already costs one command.
+ */
+import { randomBytes } from 'node:crypto';
+import * as l10n from '@vscode/l10n';
+import type { Host } from '../hosts/host';
+import type { Bundle } from './bundle';
+import { installEngine } from './engineInstall';
+import type { InstallContext, InstalledRunner } from './installContext';
+import { withInstallLock } from './installLock';
+import { type HostFacts, lookAtHost } from './look';
+import { installNode, suitableNode } from './nodeRuntime';
+import { shell } from './remoteDir';
+
+/**
+ * @throws TuneyardError what `Host` throws; `platform_unsupported`, `install_failed`, `transfer_failed`, `disk_full`
+ */
+export async function installRunner(host: Host, bundle: Bundle, context: InstallContext): Promise<InstalledRunner> {
+  const { signal, onProgress, log } = context;
+  onProgress(l10n.t('Looking at the machine'));
+  const facts = await lookAtHost(host, bundle.id, signal);
+  if (facts.ready) return installed(facts.home, bundle.id, facts.ready.node);
+  log(
+    `${host.label}: ${facts.os} ${facts.machine}, Node ${facts.nodes.map(({ version }) => version).join(', ') || 'none'}, driver ${facts.driver ?? 'none'}`,
+  );
+  return withInstallLock(
+    host,
+    async () => {
+      // While this one waited, another may have done it.
+      const again = await lookAtHost(host, bundle.id, signal);
+      if (again.ready) return installed(again.home, bundle.id, again.ready.node);
+      return install(host, bundle, again, context);
+    },
+    { ...(signal && { signal }), onWait: () => onProgress(l10n.t('Waiting for another window that installs')) },
+  );
+}
+
+const installed = (home: string, id: string, node: string): InstalledRunner => ({
+  node,
+  program: `${home}/.tuneyard/runner/${id}/bin/tuneyard.mjs`,
+});
+
+async function install(
+  host: Host,
+  bundle: Bundle,
+  facts: HostFacts,
+  context: InstallContext,
+): Promise<InstalledRunner> {
+  const { signal, onProgress, log } = context;
+  const options = signal ? { signal } : {};
+  const node = suitableNode(facts) ?? (await installNode(host, facts, context));
+  log(`Node: ${node}`);
+
+  const stage = l10n.t('Installing the runner');
+  onProgress(stage, 0);
+  const folder = `${facts.home}/.tuneyard/runner`;
+  const temporary = `${folder}/.new-${randomBytes(6).toString('hex')}`;
+  const total = bundle.files.reduce((sum, { bytes }) => sum + bytes, 0);
+  try {
+    let done = 0;
+    for (const { name, path, bytes } of bundle.files) {
+      await host.upload(path, `${temporary}/${name}`, {
+        ...options,
+        onProgress: (sent) => onProgress(stage, (done + sent) / total),
+      });
+      done += bytes;
+    }
+    const sums = bundle.files.map(({ name, sha256 }) => `${sha256} ${name}`).join('\n');
+    await shell(host, '"$1" -e "$2" "$3"', [node, VERIFY, temporary], { input: sums, ...options });
+
+    const engine = await installEngine(host, facts, { node, program: `${temporary}/bin/tuneyard.mjs` }, context);
+    onProgress(l10n.t('Checking the installation'));
+    await shell(
+      host,
+      SWITCH,
+      [temporary, `${folder}/${bundle.id}`, `../../engine/${engine}/node_modules`, node, engine],
+      {
+        timeoutMs: 60_000,
+        ...options,
+      },
+    );
+  } finally {
+    await host.exec(['rm', '-rf', temporary]).catch(() => {});
+  }
+  await prune(host, bundle.id, log);
+  return installed(facts.home, bundle.id, node);
+}
+
+/** Node on the host: each line of standard input is a hash and a name under the folder. */
+const VERIFY = `
+const {readFileSync}=require('fs'),{createHash}=require('crypto'),{join}=require('path');
+for(const line of readFileSync(0,'utf8').trim().split('\\n')){
+const [sum,name]=line.split(' ');
+const found=createHash('sha256').update(readFileSync(join(process.argv[1],name))).digest('hex');
+if(found!==sum){console.error(name+' arrived damaged; install again');process.exit(1)}}`;
+
+/**
+ * $1: what was put there, $2: its place, $3: the engine's packages, $4: Node, $5: the engine's name. The runner has to
+ * start and to load the engine before it counts as there.
+ */
+const SWITCH = `
+set -e; cd "$1"; ln -s "$3" node_modules
+"$4" bin/tuneyard.mjs --version >/dev/null
+printf 'node=%s\\nengine=%s\\n' "$4" "$5" > ready
+rm -rf "$2"; mv "$1" "$2"; cd "$2"
+"$4" -e 'require("onnxruntime-node")' || { rm -f ready; exit 1; }`;
+
+/**
+ * Removes all versions but this one, the one before, and those that somebody uses: a process of theirs is alive.
+ * Nothing hangs on it.
+ */
+async function prune(host: Host, keep: string, log: (text: string) => void): Promise<void> {
+  const script = `
+cd "$HOME/.tuneyard/runner" || exit 0
+used=$(ps -eo args= 2>/dev/null || ps -A -o args= 2>/dev/null) || exit 0
+ls -1t | grep -v "^$1\\$" | tail -n +2 | while read -r v; do
+  case "$used" in *"/.tuneyard/runner/$v/"*) ;; *) rm -rf "$v"; echo "$v";; esac
+done
+find . -maxdepth 1 -name '.new-*' -mmin +120 -exec rm -rf {} + 2>/dev/null; exit 0`;
+  const removed = await shell(host, script, [keep]).catch(() => '');
+  if (removed.trim() !== '') log(`Removed old versions: ${removed.trim().split('\n').join(', ')}`);
+}

@@ -1,0 +1,24 @@
+/** What installing on a host is given and gives. */
+import type { OnProgress } from './runner';
+
+export interface InstallSettings {
+  /** Official builds of Node: `https://nodejs.org/dist`, or a mirror of it. */
+  nodeMirror: string;
+  npmRegistry: string;
+  nuget: string;
+}
+
+export interface InstallContext {
+  settings: InstallSettings;
+  /** Folder on this machine for what is sent to hosts without a network. */
+  cache: string;
+  signal?: AbortSignal;
+  onProgress: OnProgress;
+  log(text: string): void;
+}
+
+export interface InstalledRunner {
+  /** What starts it: Node and the program, absolute. */
+  node: string;
+  program: string;
+}
