@@ -28,9 +28,9 @@ export interface LocalizedRecipe {
  * @throws TuneyardError `file_not_found` for a dataset that is not there; what transfers throw
  */
 export async function localizeRecipe(
+  runner: Runner,
   recipe: Record<string, unknown>,
   folder: string,
-  runner: Runner,
   options: SyncOptions = {},
 ): Promise<LocalizedRecipe> {
   const changed = structuredClone(recipe);
