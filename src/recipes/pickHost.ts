@@ -91,14 +91,14 @@ function itemOf(
     ...(memory
       ? [l10n.t('{0} free on the {1}', formatBytes(memory.bytes), memory.kind === 'gpu' ? 'GPU' : 'CPU')]
       : []),
-    ...(memory && estimate ? [fit(estimate, memory)] : []),
+    ...(memory && estimate ? [fitMark(estimate, memory)] : []),
     ...(state.kind === 'failed' ? [l10n.t('not reached last time')] : []),
     ...(isLast ? [l10n.t('used last')] : []),
   ];
   return { label: `$(${icon}) ${label}`, description: notes.join(' · '), value: id };
 }
 
-function fit(estimate: Estimate, memory: HostMemory): string {
+function fitMark(estimate: Estimate, memory: HostMemory): string {
   const needed = neededBytes(estimate, memory);
   return needed <= memory.bytes
     ? l10n.t('✓ fits, needs {0}', formatBytes(needed))

@@ -278,7 +278,8 @@ function write(heading: string, entries: readonly Entry[]): string {
   const lines = [`// ${heading}`, '{'];
   for (const [i, { key, value, comment, gap }] of entries.entries()) {
     if (gap) lines.push('');
-    if (comment) lines.push(`  // ${comment}`);
+    // A column's name may hold anything, also the end of a line.
+    if (comment) lines.push(`  // ${comment.replaceAll(/[\s\p{Cc}]+/gu, ' ')}`);
     const text = value instanceof Literal ? value.text : JSON.stringify(value, undefined, 2).replaceAll('\n', '\n  ');
     lines.push(`  ${JSON.stringify(key)}: ${text}${i === entries.length - 1 ? '' : ','}`);
   }

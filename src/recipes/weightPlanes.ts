@@ -8,7 +8,8 @@
 export function joinPlanes(packed: Uint8Array): Uint8Array {
   const start = 8 + Number(new DataView(packed.buffer, packed.byteOffset).getBigUint64(0, true));
   const count = (packed.length - start) / 2;
-  const file = packed.slice();
+  // Not slice(): a Buffer's shares its memory.
+  const file = new Uint8Array(packed);
   for (let i = 0; i < count; i++) {
     file[start + 2 * i] = packed[start + count + i]!;
     file[start + 2 * i + 1] = packed[start + i]!;

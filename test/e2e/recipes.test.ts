@@ -1,0 +1,186 @@
+/** Recipes as the extension proposes and checks them, by the runner as it is shipped. */
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { brotliDecompress } from 'node:zlib';
+import { previewPage } from '@host/datasets/previewText';
+import { gatherDataFacts, lookAtData } from '@host/recipes/dataFacts';
+import { estimateText } from '@host/recipes/estimateText';
+import { findingOf } from '@host/recipes/findings';
+import { LocalRunner } from '@host/recipes/localRunner';
+import { readModelFolder } from '@host/recipes/modelFolder';
+import { proposeRecipe } from '@host/recipes/proposeRecipe';
+import { parseRecipe } from '@host/recipes/recipeText';
+import { joinPlanes } from '@host/recipes/weightPlanes';
+import { TuneyardError } from '@protocol/errors';
+import type { Estimate } from '@protocol/runner';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildRunner, runRunner } from '../support/runner';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const EXAMPLE = join(ROOT, 'examples/default');
+const DATA = join(EXAMPLE, 'backstories.jsonl');
+const MODEL = join(EXAMPLE, 'model');
+const local = new LocalRunner(join(ROOT, 'remote-runner/bin/tuneyard.mjs'), () => 'http://127.0.0.1:9');
+
+let dir: string;
+beforeAll(async () => {
+  await buildRunner();
+  dir = await mkdtemp(join(tmpdir(), 'tuneyard-recipes-'));
+});
+afterAll(() => rm(dir, { recursive: true }));
+
+const write = async (name: string, content: string) => {
+  await writeFile(join(dir, name), content);
+  return join(dir, name);
+};
+const rows = (values: object[]) => values.map((value) => JSON.stringify(value)).join('\n');
+
+describe('a recipe proposed for data', () => {
+  it('of the example counts its tokens, takes its prompts, and trains', async () => {
+    const facts = await gatherDataFacts(local, DATA, MODEL);
+    expect(facts).toMatchObject({ rows: 400, unit: 'tokens', max: 201, targetColumn: 'target' });
+    expect(facts.prompts[0]).toBe('Character: Silas Rush, orc rogue of the Red Cliffs\nBackstory:');
+    const model = (await readModelFolder(MODEL))!;
+    expect(model).toMatchObject({ isSupported: true, maxPositions: 256 });
+    expect(model.parameters).toBeGreaterThan(2.6e6);
+    const text = proposeRecipe({ dataset: DATA, data: facts, model: { ...model, name: MODEL }, method: 'full' });
+    const recipe = await write('proposed.tune.json', text);
+    const set = ['max_steps=1', 'dataset.max_eval_samples=2', 'generation.max_new_tokens=2'];
+    const { status, stderr } = await runRunner(
+      ['train', recipe, '--run-dir', join(dir, 'run'), ...set.flatMap((setting) => ['--set', setting])],
+      { home: dir },
+    );
+    expect([status, stderr]).toEqual([0, '']);
+  });
+
+  it('with columns of other names says how a row becomes a text', async () => {
+    const data = await write('qa.csv', 'id,question,answer\n1,Who?,Me.\n2,Where?,Here.\n');
+    expect(await gatherDataFacts(local, data, undefined)).toMatchObject({
+      template: '{question}\n{answer}',
+      targetColumn: 'answer',
+      unit: 'words',
+      prompts: ['Who?', 'Where?'],
+    });
+  });
+
+  it('counts words, with room for more tokens in scripts that need them, where the model is not on this machine', async () => {
+    const english = await write('en.jsonl', rows([{ text: 'The whale swam on and on and on.' }]));
+    const chinese = await write('zh.jsonl', rows([{ text: '床前明月光，疑是地上霜。' }]));
+    const [en, zh] = await Promise.all([english, chinese].map((file) => gatherDataFacts(local, file, 'a/model')));
+    expect(en).toMatchObject({ unit: 'words', prompts: ['The whale swam on and on'] });
+    expect(zh!.tokensPerUnit * zh!.median).toBeGreaterThan(20);
+    expect(en!.tokensPerUnit).toBeLessThan(2);
+  });
+
+  it('is refused with the reason where the data cannot be trained on', async () => {
+    const data = await write('none.jsonl', rows([{ a: 'x', b: 'y' }]));
+    await expect(gatherDataFacts(local, data, undefined)).rejects.toMatchObject({ code: 'column_missing' });
+    const broken = await write('broken.jsonl', '{"text": "a"}\n{"text": \n');
+    await expect(gatherDataFacts(local, broken, undefined)).rejects.toMatchObject({ place: { line: 2 } });
+  });
+
+  it('can be given up while the data is being looked at', async () => {
+    const giveUp = new AbortController();
+    const facts = gatherDataFacts(local, DATA, MODEL, giveUp.signal);
+    giveUp.abort();
+    await expect(facts).rejects.toMatchObject({ code: 'cancelled' });
+  });
+});
+
+describe('what is wrong with a saved recipe', () => {
+  it.each<[string, object, string]>([
+    [
+      'a column that the template names and the data has not',
+      { dataset: { path: DATA, template: '{txt}' } },
+      'dataset.template',
+    ],
+    [
+      'a target column that the data has not',
+      { dataset: { path: DATA, target_column: 'answer' } },
+      'dataset.target_column',
+    ],
+    ['a mistyped key', { dataset: DATA, lerning_rate: 1 }, 'lerning_rate'],
+    ['a model folder without a model', { dataset: DATA, model: '.' }, 'model'],
+  ])('%s is found at its key', async (_, recipe, key) => {
+    const content = { model: MODEL, ...recipe };
+    const file = await write('wrong.tune.json', JSON.stringify(content));
+    const error = await local.run<Estimate>(['estimate', file], { offline: true }).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(TuneyardError);
+    expect(findingOf(error as TuneyardError, content)?.key.join('.')).toBe(key);
+  });
+
+  it('is not a model that is on the hub only', async () => {
+    const file = await write('hub.tune.json', JSON.stringify({ model: 'a/model', dataset: DATA }));
+    await expect(local.run(['estimate', file], { offline: true })).rejects.toMatchObject({ code: 'hub_failed' });
+  });
+});
+
+describe('the preview of data', () => {
+  it('shows figures, problems with their lines, and what of a sample is learned', async () => {
+    const data = await write(
+      'mixed.jsonl',
+      rows([{ text: '问：', target: '答。' }, { text: 'a', target: 'b' }, { text: 'a', target: 'b' }, { text: 5 }]),
+    );
+    const { preview, unit } = await lookAtData(local, data, { model: MODEL });
+    const { text, links, learned, given } = previewPage(preview, unit);
+    const at = ({ start, end }: { start: number; end: number }) => text.slice(start, end);
+    expect(text).toContain('4 rows: ');
+    expect(learned.map(at)[0]).toBe('⟦答。<|endoftext|>⟧');
+    expect(given.map(at)[0]).toBe('问：');
+    expect(links.map((link) => [at(link), link.line])).toEqual(
+      expect.arrayContaining([
+        ['line 4', 4],
+        ['line 3', 3],
+        ['line 2', 2],
+      ]),
+    );
+  });
+
+  it('says so when there is nothing to find fault with', async () => {
+    const { preview, unit } = await lookAtData(local, DATA, { model: MODEL });
+    expect(previewPage(preview, unit).text).toContain('✓ No problems');
+  });
+});
+
+describe('the estimate of memory', () => {
+  it('says for each host whether it fits', async () => {
+    const estimate = await local.run<Estimate>(['estimate', join(EXAMPLE, 'default.tune.json')]);
+    const text = estimateText('default', estimate, [
+      { label: 'This machine', bytes: 8e9, kind: 'cpu' },
+      { label: 'tiny', bytes: 1e6, kind: 'gpu' },
+    ]);
+    expect(text).toMatch(/✓ This machine: fits\. It needs \d+ MB of 8 GB free\./);
+    expect(text).toMatch(/✗ tiny: does not fit\./);
+  });
+});
+
+describe('the example that is shipped', () => {
+  it('unpacks to a model and a recipe that train', async () => {
+    const packed = join(ROOT, 'dist/example');
+    const target = join(dir, 'example');
+    await mkdir(join(target, 'model'), { recursive: true });
+    for (const file of [
+      'backstories.jsonl',
+      'backstories.tune.json',
+      ...['config', 'tokenizer', 'tokenizer_config'].map((name) => `model/${name}.json`),
+    ]) {
+      await writeFile(join(target, file), await readFile(join(packed, file)));
+    }
+    const weights = await promisify(brotliDecompress)(await readFile(join(packed, 'model/weights.br')));
+    await writeFile(join(target, 'model/model.safetensors'), joinPlanes(weights));
+
+    const text = await readFile(join(target, 'backstories.tune.json'), 'utf8');
+    expect(parseRecipe(text)).toMatchObject({ isSound: true, value: { model: './model' } });
+    expect(text).not.toContain('$schema');
+    const evaluated = async (model: string) => {
+      const argv = ['eval', model, '--recipe', join(target, 'backstories.tune.json'), '--json'];
+      const [result] = (await runRunner(argv, { home: dir })).objects<{ eval_loss: number }>().slice(-1);
+      return result!.eval_loss;
+    };
+    const [ours, theirs] = [await evaluated(join(target, 'model')), await evaluated(MODEL)];
+    expect(Math.abs(ours - theirs)).toBeLessThan(0.01);
+  });
+});
