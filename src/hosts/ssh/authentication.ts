@@ -1,210 +1,199 @@
-/** How a person is proven to a server: agent, keys, password, questions; in the order of ssh. */
-import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+/** Logging in: the methods one after the other, as ssh has them, until the server is content or nothing is left. */
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
-import type { AnyAuthMethod, AuthenticationType, BaseAgent, IdentityCallback, ParsedKey } from 'ssh2';
-import type { HostPrompts } from '../host';
-import type { SshTarget } from './sshConfig';
+import type { AnyAuthMethod, AuthenticationType, Prompt } from 'ssh2';
+import { cancelled } from '../limits';
+import { type Ask, asAgent, type Identity, identitiesOf } from './identities';
+import type { Ssh2 } from './ssh2';
 
-const TRIES = 3;
-const DEFAULT_ORDER = ['publickey', 'keyboard-interactive', 'password'];
+const ATTEMPTS = 3;
 
-/** What became of the attempt, for the message when nothing is left to try. */
-export interface Attempt {
-  /** "the agent’s 2 keys", "~/.ssh/id_ed25519", "password". */
-  tried: string[];
-  /** Set where a person gave up, or a key could not be used. */
-  trouble?: TuneyardError;
-}
+export class Authentication {
+  /** What was tried, for a person to read. */
+  readonly tried: string[] = [];
+  #methods: string[] = [];
+  #identities: Identity[] | undefined;
+  /** An accepted signature that did not suffice: which methods are left is to be asked for anew. */
+  #signed = false;
+  /** Steps done on a way of several: what was tried before may be wanted now. */
+  #steps = 0;
+  #passwordsAsked = 0;
+  #answered = false;
+  #remembered = { password: true, answer: true };
+  #pending: { kind: 'passwords' | 'answers'; secret: string } | undefined;
+  readonly #attempts: AsyncGenerator<AnyAuthMethod>;
 
-type Ssh2 = typeof import('ssh2');
+  /**
+   * @param onCancel the person went away from a question
+   * @param asking around each question, so that the time a person takes counts for no time limit
+   */
+  constructor(
+    private readonly ssh2: Ssh2,
+    private readonly ask: Ask,
+    private readonly onCancel: (error: TuneyardError) => void,
+    private readonly asking: <T>(question: () => Promise<T>) => Promise<T>,
+  ) {
+    this.#attempts = this.#all();
+  }
 
-/**
- * An authentication handler for ssh2 (`authHandler`): asks a person only when a server would take the answer.
- * @param attempt filled in on the way
- */
-export function authentication(ssh2: Ssh2, target: SshTarget, prompts: HostPrompts, attempt: Attempt) {
-  const order = target.preferredAuthentications ?? DEFAULT_ORDER;
-  const methods = proofs(ssh2, target, prompts, attempt, () => allowed, order);
-  let allowed: readonly string[] | undefined;
-  return (
-    left: AuthenticationType[] | null,
-    _partial: boolean | null,
-    next: (method: AnyAuthMethod | false) => void,
-  ): void => {
-    if (left) allowed = left;
-    methods.next().then(
-      ({ value, done }) => next(done ? false : value),
-      (error: unknown) => {
-        attempt.trouble = error instanceof TuneyardError ? error : new TuneyardError('auth_failed', String(error));
-        next(false);
-      },
+  /** The next method, as ssh2's `authHandler` has it; false: nothing is left. */
+  async next(methodsLeft: AuthenticationType[] | null, partial: boolean | null): Promise<AnyAuthMethod | false> {
+    // After keys ssh2 says what was left before them
+    if (methodsLeft !== null && !this.#signed) this.#methods = methodsLeft;
+    if (partial) {
+      this.#steps += 1;
+      this.succeeded();
+    }
+    this.#pending = undefined;
+    try {
+      const { value, done } = await this.#attempts.next();
+      return done ? false : value;
+    } catch (error) {
+      this.onCancel(error instanceof TuneyardError ? error : cancelled());
+      return false;
+    }
+  }
+
+  /** What was typed last was right. */
+  succeeded(): void {
+    if (this.#pending) this.ask.secrets[this.#pending.kind].set(this.#account, this.#pending.secret);
+  }
+
+  failure(): TuneyardError {
+    const { alias, user } = this.ask.settings;
+    const tried = this.tried.length > 0 ? this.tried.join(', ') : l10n.t('nothing, as no key was found');
+    return new TuneyardError(
+      'auth_failed',
+      l10n.t('{0} does not let {1} in. Tried: {2}. It takes: {3}.', alias, user, tried, this.#methods.join(', ')),
+      { data: { user, tried: this.tried, methods: this.#methods } },
     );
-  };
-}
-
-async function* proofs(
-  ssh2: Ssh2,
-  target: SshTarget,
-  prompts: HostPrompts,
-  attempt: Attempt,
-  allowed: () => readonly string[] | undefined,
-  order: readonly string[],
-): AsyncGenerator<AnyAuthMethod> {
-  const username = target.user;
-  // Asks the server what it takes.
-  yield { type: 'none', username };
-  const takes = (method: string) => allowed()?.includes(method) ?? true;
-  for (const method of order) {
-    if (!takes(method)) continue;
-    if (method === 'publickey') yield* keys(ssh2, target, prompts, attempt);
-    if (method === 'keyboard-interactive') yield* questions(target, prompts, attempt, takes);
-    if (method === 'password') yield* passwords(target, prompts, attempt, takes);
   }
-}
 
-async function* keys(
-  ssh2: Ssh2,
-  target: SshTarget,
-  prompts: HostPrompts,
-  attempt: Attempt,
-): AsyncGenerator<AnyAuthMethod> {
-  const username = target.user;
-  const files = await Promise.all(target.identityFiles.map((file) => keyFile(ssh2, file)));
-  const held = await agentKeys(ssh2, target, files);
-  if (held) {
-    attempt.tried.push(l10n.t('{0} keys of the agent', held.count));
-    yield { type: 'agent', username, agent: held.agent };
+  get #account(): string {
+    const { user, hostName, port } = this.ask.settings;
+    return `${user}@${hostName}:${port}`;
   }
-  for (const file of files) {
-    if (!file || (held && file.publicKey && held.has(file.publicKey))) continue;
-    const key = await unlock(ssh2, file, target, prompts, attempt);
-    if (!key) continue;
-    attempt.tried.push(file.path);
-    yield { type: 'publickey', username, key };
+
+  async *#all(): AsyncGenerator<AnyAuthMethod> {
+    const username = this.ask.settings.user;
+    // Some servers want nothing else; all others say what they want
+    yield { type: 'none', username };
+    for (let before = -1; before !== this.#steps; ) {
+      before = this.#steps;
+      for (const method of this.ask.settings.authentications) {
+        if (method === 'publickey') yield* this.#keys(username);
+        if (method === 'keyboard-interactive') yield* this.#keyboard(username);
+        if (method === 'password') yield* this.#password(username);
+      }
+    }
   }
-}
 
-interface KeyFile {
-  path: string;
-  text: string;
-  /** Wire form, where it can be told without a passphrase. */
-  publicKey: Buffer | undefined;
-}
-
-async function keyFile(ssh2: Ssh2, path: string): Promise<KeyFile | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => undefined);
-  const beside = await readFile(`${path}.pub`, 'utf8').catch(() => undefined);
-  if (text === undefined && beside === undefined) return undefined;
-  const parsed = beside === undefined ? ssh2.utils.parseKey(text!) : ssh2.utils.parseKey(beside);
-  const key = [parsed].flat()[0];
-  return { path, text: text ?? '', publicKey: !key || key instanceof Error ? undefined : key.getPublicSSH() };
-}
-
-/** The agent, with only the keys that may be used; undefined where it has none. */
-async function agentKeys(ssh2: Ssh2, target: SshTarget, files: readonly (KeyFile | undefined)[]) {
-  if (target.agent === undefined) return undefined;
-  const all = ssh2.createAgent(target.agent) as BaseAgent<ParsedKey>;
-  const listed = await new Promise<ParsedKey[]>((resolve) => {
-    // An agent that is gone has no keys.
-    all.getIdentities((error, keys) => resolve(error ? [] : ((keys ?? []) as ParsedKey[])));
-  });
-  const named = files.flatMap((file) => (file?.publicKey ? [file.publicKey] : []));
-  const isNamed = (key: ParsedKey) => named.some((each) => each.equals(key.getPublicSSH()));
-  const usable = target.identitiesOnly
-    ? listed.filter(isNamed)
-    : [...listed].sort((a, b) => Number(isNamed(b)) - Number(isNamed(a)));
-  if (usable.length === 0) return undefined;
-  // Signs with the person's agent, and offers what may be offered.
-  const agent = new Proxy(all, {
-    get(whole, property) {
-      if (property === 'getIdentities') return (told: IdentityCallback<ParsedKey>) => told(undefined, usable);
-      const value: unknown = Reflect.get(whole, property, whole);
-      return typeof value === 'function' ? value.bind(whole) : value;
-    },
-  });
-  return { agent, count: usable.length, has: (key: Buffer) => usable.some((each) => each.getPublicSSH().equals(key)) };
-}
-
-/** @returns undefined for a key that is of no use, which `attempt` then tells */
-async function unlock(
-  ssh2: Ssh2,
-  { path, text }: KeyFile,
-  target: SshTarget,
-  prompts: HostPrompts,
-  attempt: Attempt,
-): Promise<ParsedKey | undefined> {
-  // Only the public half is here: the private one is the agent's.
-  if (text === '') return undefined;
-  let key = parsePrivate(ssh2, text);
-  for (let retry = 0; key instanceof Error && isLocked(key) && retry < TRIES; retry++) {
-    const passphrase = await prompts.passphrase({ host: target.alias, keyFile: path, retry: retry > 0 });
-    if (passphrase === undefined) return undefined;
-    key = parsePrivate(ssh2, text, passphrase);
+  async *#keys(username: string): AsyncGenerator<AnyAuthMethod> {
+    this.#identities ??= await identitiesOf(this.ssh2, { ...this.ask, prompts: this.#prompts });
+    while (this.#methods.includes('publickey') && this.#identities.length > 0) {
+      const batch = await this.#nextBatch(this.#identities);
+      this.#signed = false;
+      const agent = asAgent(
+        this.ssh2,
+        batch,
+        (identity) => {
+          this.#signed = true;
+          this.#steps += 1;
+          // If it is enough, we are in; if not, it is not offered again
+          this.#identities = this.#identities?.filter((each) => each !== identity);
+        },
+        (error) => {
+          this.#signed = false;
+          if (error instanceof TuneyardError) this.onCancel(error);
+        },
+      );
+      this.tried.push(...batch.map(({ name }) => name));
+      yield { type: 'agent', username, agent };
+      this.#identities = this.#identities.filter((each) => !batch.includes(each));
+      if (this.#signed) {
+        this.#signed = false;
+        yield { type: 'none', username };
+      }
+    }
   }
-  if (!(key instanceof Error)) return key;
-  attempt.trouble = new TuneyardError(
-    'auth_failed',
-    isLocked(key)
-      ? l10n.t('the passphrase of {0} was wrong {1} times; try again.', basename(path), TRIES)
-      : l10n.t('this key cannot be read ({0}).', key.message),
-    { place: { file: path } },
-  );
-  return undefined;
-}
 
-function parsePrivate(ssh2: Ssh2, text: string, passphrase?: string): ParsedKey | Error {
-  const key = [ssh2.utils.parseKey(text, passphrase)].flat()[0] as ParsedKey | Error;
-  if (key instanceof Error || key.isPrivateKey()) return key;
-  return new Error('it is a public key');
-}
-
-const isLocked = (error: Error): boolean => /passphrase|encrypted|integrity check|bad decrypt|MAC/i.test(error.message);
-
-async function* passwords(
-  target: SshTarget,
-  prompts: HostPrompts,
-  attempt: Attempt,
-  takes: (method: string) => boolean,
-): AsyncGenerator<AnyAuthMethod> {
-  for (let retry = 0; retry < TRIES && takes('password'); retry++) {
-    const password = await prompts.password({ host: target.alias, user: target.user, retry: retry > 0 });
-    if (password === undefined) return;
-    attempt.tried.push(l10n.t('password'));
-    yield { type: 'password', username: target.user, password };
+  /** As many as can be offered at once. One whose public half nobody knows is opened when its turn comes. */
+  async #nextBatch(identities: readonly Identity[]): Promise<Identity[]> {
+    const locked = identities.findIndex(({ blob }) => blob === undefined);
+    if (locked !== 0) return identities.slice(0, locked < 0 ? undefined : locked);
+    const [first] = identities as [Identity];
+    try {
+      await first.open?.();
+    } catch (error) {
+      if (error instanceof TuneyardError) throw error;
+      // Not to be opened: as good as not there
+    }
+    return [first];
   }
-}
 
-async function* questions(
-  target: SshTarget,
-  prompts: HostPrompts,
-  attempt: Attempt,
-  takes: (method: string) => boolean,
-): AsyncGenerator<AnyAuthMethod> {
-  let wentAway = false;
-  for (let retry = 0; retry < TRIES && takes('keyboard-interactive') && !wentAway; retry++) {
-    attempt.tried.push('keyboard-interactive');
-    yield {
-      type: 'keyboard-interactive',
-      username: target.user,
-      prompt: (name, instructions, _language, asked, finish) => {
-        // Servers end with a round without a question.
-        if (asked.length === 0) return finish([]);
-        const ask = {
-          host: target.alias,
-          name,
-          instructions,
-          prompts: asked.map(({ prompt, echo }) => ({ text: prompt, echo: echo === true })),
-        };
-        prompts.answers(ask).then(
-          (answers) => {
-            wentAway = answers === undefined;
-            finish(answers ?? []);
-          },
-          () => finish([]),
-        );
-      },
+  async *#keyboard(username: string): AsyncGenerator<AnyAuthMethod> {
+    for (let attempt = 0; attempt < ATTEMPTS && this.#methods.includes('keyboard-interactive'); attempt += 1) {
+      if (attempt === 0) this.tried.push('keyboard-interactive');
+      const remembered = attempt === 0 && this.#remembered.answer;
+      this.#answered = false;
+      yield {
+        type: 'keyboard-interactive',
+        username,
+        prompt: (name, instructions, _language, prompts, finish) => {
+          this.#answers(name, instructions, prompts).then(finish, (error: TuneyardError) => this.onCancel(error));
+        },
+      };
+      // It asked for nothing: asking again would bring nothing else
+      if (!this.#answered) return;
+      // What was remembered was not typed now
+      if (remembered && !this.#remembered.answer) attempt -= 1;
+    }
+  }
+
+  async #answers(name: string, instructions: string, prompts: Prompt[]): Promise<string[]> {
+    this.#answered = true;
+    const [only] = prompts;
+    const password = prompts.length === 1 && only?.echo !== true && /passw/i.test(only?.prompt ?? '');
+    const known = this.ask.secrets.answers.get(this.#account);
+    if (password && known !== undefined && this.#remembered.answer) {
+      this.#remembered.answer = false;
+      this.#pending = { kind: 'answers', secret: known };
+      return [known];
+    }
+    const { alias } = this.ask.settings;
+    const asked = prompts.map(({ prompt, echo = false }) => ({ text: prompt, echo }));
+    const answers = await this.#prompts.answers({ host: alias, name, instructions, prompts: asked });
+    if (answers === undefined) throw cancelled();
+    if (password) this.#pending = { kind: 'answers', secret: answers[0] ?? '' };
+    return answers;
+  }
+
+  async *#password(username: string): AsyncGenerator<AnyAuthMethod> {
+    const known = this.ask.secrets.passwords.get(this.#account);
+    if (this.#methods.includes('password') && known !== undefined && this.#remembered.password) {
+      this.#remembered.password = false;
+      this.tried.push('password');
+      this.#pending = { kind: 'passwords', secret: known };
+      yield { type: 'password', username, password: known };
+    }
+    while (this.#methods.includes('password') && this.#passwordsAsked < ATTEMPTS) {
+      const { alias } = this.ask.settings;
+      const password = await this.#prompts.password({ host: alias, user: username, retry: this.#passwordsAsked > 0 });
+      if (password === undefined) throw cancelled();
+      this.#passwordsAsked += 1;
+      if (!this.tried.includes('password')) this.tried.push('password');
+      this.#pending = { kind: 'passwords', secret: password };
+      yield { type: 'password', username, password };
+    }
+  }
+
+  get #prompts(): Ask['prompts'] {
+    const { prompts } = this.ask;
+    return {
+      trustHostKey: (ask) => this.asking(() => prompts.trustHostKey(ask)),
+      passphrase: (ask) => this.asking(() => prompts.passphrase(ask)),
+      password: (ask) => this.asking(() => prompts.password(ask)),
+      answers: (ask) => this.asking(() => prompts.answers(ask)),
     };
   }
 }

@@ -1,241 +1,240 @@
-/** The person's SSH configuration (ssh_config(5)), as far as it concerns how a host is reached and proven. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { hostname, userInfo } from 'node:os';
-import { basename, dirname, isAbsolute, join } from 'node:path';
+/** The SSH configuration of this machine: every file of it, as OpenSSH reads them. `ssh-config` reads the single lines. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { dirname, isAbsolute, join, parse as parsePath, sep } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
-import picomatch from 'picomatch';
-import SSHConfig, { type Directive, type Section } from 'ssh-config';
+import * as l10n from '@vscode/l10n';
+import SSHConfig from 'ssh-config';
+import { isPlain, matches, matchesList } from './patternList';
 
-/** How one host is reached. Paths are absolute; files need not exist. */
-export interface SshTarget {
-  /** What a person calls it. */
-  alias: string;
-  hostName: string;
-  port: number;
-  user: string;
-  identityFiles: string[];
-  /** Whether the files were named in the configuration, not the usual ones. */
-  identityFilesNamed: boolean;
-  identitiesOnly: boolean;
-  /** Socket of the agent; undefined: none. */
-  agent: string | undefined;
-  /** Hops on the way, the first one first. */
-  jumps: string[];
-  /** What known_hosts calls it, where that differs. */
-  hostKeyAlias: string | undefined;
-  knownHostsFiles: string[];
-  hashKnownHosts: boolean;
-  strictHostKeyChecking: 'yes' | 'ask' | 'accept-new' | 'no';
-  aliveIntervalMs: number;
-  aliveCountMax: number;
-  connectTimeoutMs: number;
-  /** Methods in the order to try, where the configuration says one. */
-  preferredAuthentications: string[] | undefined;
+/** As many files deep as OpenSSH goes. */
+const MAX_DEPTH = 16;
+
+/** What was said, and where. */
+export interface ConfigValue {
+  /** The words; the whole text where the keyword takes a text. */
+  words: string[];
+  file: string;
+  line: number;
 }
 
-const USUAL_KEYS = ['id_ed25519', 'id_ecdsa', 'id_rsa'];
-const MAX_INCLUDES = 16;
+/** By keyword in small letters. What may be said several times (IdentityFile) has each; else the first counts. */
+export type ConfigValues = Map<string, ConfigValue[]>;
+
+type Node =
+  | { kind: 'option'; keyword: string; value: ConfigValue }
+  | { kind: 'block'; patterns?: string[]; applies(context: Context): boolean; nodes: Node[] }
+  | { kind: 'include'; nodes: Node[] };
+
+interface Context {
+  alias: string;
+  user: string | undefined;
+  values: ConfigValues;
+}
+
+const REPEATED = new Set(['identityfile', 'certificatefile', 'sendenv', 'setenv']);
+/** Their value is the rest of the line, quotes and all. */
+const TEXT = /^\s*(proxycommand|localcommand|remotecommand|knownhostscommand)\s*[\s=]\s*(.*?)\s*$/i;
 
 export class SshConfig {
-  readonly #config: SSHConfig;
+  /** One for each line that cannot be read; the rest counts all the same. */
+  readonly problems: TuneyardError[] = [];
+  /** Files that were read or looked for: when one changes, all is to be read again. */
+  readonly files = new Set<string>();
+  readonly #roots: Node[][];
 
-  private constructor(
-    text: string,
+  /** @param paths the user's file first. One that is not there says nothing. */
+  constructor(
+    paths: readonly string[],
     private readonly home: string,
-    private readonly env: NodeJS.ProcessEnv,
-    file: string,
   ) {
+    this.#roots = paths.map((path) => this.#read(path, dirname(path), 0));
+  }
+
+  /** The hosts that are named, in the order of the files; patterns are no hosts. */
+  aliases(): string[] {
+    const found = new Set<string>();
+    const walk = (nodes: Node[]) => {
+      for (const node of nodes) {
+        if (node.kind === 'option') continue;
+        if (node.kind === 'block') for (const each of node.patterns ?? []) if (isPlain(each)) found.add(each);
+        walk(node.nodes);
+      }
+    };
+    this.#roots.forEach(walk);
+    return [...found];
+  }
+
+  /** What is said about a host. @param user who logs in, where that is known before */
+  valuesOf(alias: string, user?: string): ConfigValues {
+    const context: Context = { alias, user, values: new Map() };
+    for (const nodes of this.#roots) evaluate(nodes, context);
+    return context.values;
+  }
+
+  #read(path: string, base: string, depth: number): Node[] {
+    this.files.add(path);
+    let text: string;
     try {
-      this.#config = SSHConfig.parse(text);
-    } catch (cause) {
-      const what = `this is no SSH configuration (${cause instanceof Error ? cause.message : cause}); see ssh_config(5).`;
-      throw new TuneyardError('ssh_config_invalid', what, { place: { file }, cause });
+      text = readFileSync(path, 'utf8');
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOENT' && code !== 'ENOTDIR') {
+        this.#problem(path, undefined, l10n.t('This part of the SSH configuration cannot be read: {0}.', message));
+      }
+      return [];
     }
-  }
-
-  /**
-   * Reads a configuration with all that it includes. One that is missing is empty.
-   * @param home the person's home directory
-   * @throws TuneyardError `ssh_config_invalid`, naming file and line
-   */
-  static read(file: string, home: string, env: NodeJS.ProcessEnv = process.env): SshConfig {
-    return new SshConfig(readWithIncludes(file, home, 'Host *', 0), home, env, file);
-  }
-
-  /** Hosts that are named without a pattern, in their order. */
-  names(): string[] {
-    const names = this.#config
-      .filter((line): line is Section => 'param' in line && /^host$/i.test((line as Directive).param))
-      .flatMap(({ value }) => (Array.isArray(value) ? value.map(({ val }) => val) : [value]))
-      .filter((name) => name !== '' && !/[*?!]/.test(name));
-    return [...new Set(names)];
-  }
-
-  /**
-   * @param alias a name from the configuration, or any `[user@]host[:port]`
-   * @throws TuneyardError `ssh_config_invalid` for values that mean nothing
-   */
-  target(alias: string): SshTarget {
-    const [, user, name = alias, port] = /^(?:(.+)@)?(.+?)(?::(\d+))?$/.exec(alias) ?? [];
-    const found = this.#config.compute(name, { ignoreCase: true, matchExec: false });
-    const list = (key: string): string[] => [found[key] ?? []].flat().map(String);
-    const one = (key: string): string | undefined => list(key)[0];
-    const number = (key: string, otherwise: number): number => {
-      const value = one(key);
-      if (value === undefined) return otherwise;
-      if (/^\d+$/.test(value)) return Number(value);
-      throw new TuneyardError(
-        'ssh_config_invalid',
-        `"${key} ${value}" of the host "${alias}" is no number; correct it.`,
-      );
-    };
-    const hostName = (one('hostname') ?? name).replaceAll('%h', name);
-    const remoteUser = user ?? one('user') ?? (this.env.USER || userInfo().username);
-    const remotePort = port === undefined ? number('port', 22) : Number(port);
-    const expand = (path: string) =>
-      this.#path(
-        path.replaceAll(/%[%dhnpruLli]/g, (token) => {
-          const values: Record<string, string> = {
-            '%%': '%',
-            '%d': this.home,
-            '%h': hostName,
-            '%n': name,
-            '%p': String(remotePort),
-            '%r': remoteUser,
-            '%u': userInfo().username,
-            '%L': hostname().split('.')[0]!,
-            '%l': hostname(),
-            '%i': String(process.getuid?.() ?? ''),
-          };
-          return values[token]!;
-        }),
-      );
-    const named = list('identityfile').filter((file) => file.toLowerCase() !== 'none');
-    const usual = USUAL_KEYS.map((key) => join('~/.ssh', key));
-    const proxy = one('proxyjump');
-    if (one('proxycommand') !== undefined && one('proxycommand')?.toLowerCase() !== 'none' && proxy === undefined) {
-      throw new TuneyardError(
-        'ssh_config_invalid',
-        `the host "${alias}" is reached by a ProxyCommand, which is not supported; say it as ProxyJump.`,
-      );
+    const nodes: Node[] = [];
+    let current = nodes;
+    for (const [index, source] of text.split(/\r?\n/).entries()) {
+      const line = index + 1;
+      try {
+        const read = readLine(source);
+        if (read === undefined) continue;
+        const { keyword, words } = read;
+        if (keyword === 'host' || keyword === 'match') {
+          const block = keyword === 'host' ? hostBlock(words) : matchBlock(words);
+          nodes.push(block);
+          current = block.nodes;
+        } else if (keyword === 'include') {
+          current.push({ kind: 'include', nodes: this.#include(words, base, depth, path, line) });
+        } else current.push({ kind: 'option', keyword, value: { words, file: path, line } });
+      } catch (error) {
+        this.#problem(path, line, error instanceof BadLine ? error.message : l10n.t('This line cannot be read.'));
+        // What follows must not fall to the block before
+        if (/^\s*(host|match)\b/i.test(source)) current = [];
+      }
     }
-    const files = [
-      ...(list('userknownhostsfile').length > 0 ? list('userknownhostsfile') : USER_KNOWN_HOSTS),
-      ...(list('globalknownhostsfile').length > 0 ? list('globalknownhostsfile') : GLOBAL_KNOWN_HOSTS),
-    ];
-    return {
-      alias,
-      hostName,
-      port: remotePort,
-      user: remoteUser,
-      identityFiles: (named.length > 0 ? named : usual).map(expand),
-      identityFilesNamed: named.length > 0,
-      identitiesOnly: one('identitiesonly')?.toLowerCase() === 'yes',
-      agent: this.#agent(one('identityagent'), expand),
-      jumps:
-        proxy === undefined || proxy.toLowerCase() === 'none'
-          ? []
-          : list('proxyjump')
-              .join(',')
-              .split(',')
-              .map((hop) => hop.trim().replace(/^ssh:\/\//, '')),
-      hostKeyAlias: one('hostkeyalias'),
-      knownHostsFiles: files.filter((file) => file.toLowerCase() !== 'none').map(expand),
-      hashKnownHosts: one('hashknownhosts')?.toLowerCase() === 'yes',
-      strictHostKeyChecking: strictness(one('stricthostkeychecking')),
-      aliveIntervalMs: number('serveraliveinterval', 15) * 1000,
-      aliveCountMax: number('serveralivecountmax', 3),
-      connectTimeoutMs: number('connecttimeout', 20) * 1000,
-      preferredAuthentications: one('preferredauthentications')?.split(','),
-    };
+    return nodes;
   }
 
-  #agent(named: string | undefined, expand: (path: string) => string): string | undefined {
-    if (named === undefined || named === 'SSH_AUTH_SOCK') return this.env.SSH_AUTH_SOCK || undefined;
-    if (named.toLowerCase() === 'none') return undefined;
-    return named.startsWith('$') ? this.env[named.slice(1)] || undefined : expand(named);
+  #include(patterns: string[], base: string, depth: number, file: string, line: number): Node[] {
+    if (depth + 1 >= MAX_DEPTH) {
+      this.#problem(file, line, l10n.t('Include goes too deep: does a file include itself?'));
+      return [];
+    }
+    const files = patterns.flatMap((pattern) => {
+      const path = pattern.startsWith('~/') ? join(this.home, pattern.slice(2)) : pattern;
+      return this.#glob(isAbsolute(path) ? path : join(base, path));
+    });
+    return files.flatMap((each) => this.#read(each, base, depth + 1));
   }
 
-  #path(path: string): string {
-    if (path === '~' || path.startsWith('~/')) return join(this.home, path.slice(1));
-    return isAbsolute(path) ? path : join(this.home, '.ssh', path);
+  /** The files of a pattern, in order of their names. */
+  #glob(pattern: string): string[] {
+    if (!/[*?]/.test(pattern)) return [pattern];
+    const { root } = parsePath(pattern);
+    let found = [root];
+    for (const part of pattern.slice(root.length).split(/[\\/]/)) {
+      if (!/[*?]/.test(part)) {
+        found = found.map((folder) => join(folder, part));
+        continue;
+      }
+      found = found.flatMap((folder) => {
+        this.files.add(folder + (folder.endsWith(sep) ? '' : sep));
+        return namesIn(folder)
+          .filter((name) => matches(part, name) && (part.startsWith('.') || !name.startsWith('.')))
+          .map((name) => join(folder, name));
+      });
+    }
+    return found;
+  }
+
+  #problem(file: string, line: number | undefined, what: string): void {
+    const known = this.problems.some(({ place }) => place?.file === file && place.line === line);
+    if (!known) this.problems.push(new TuneyardError('ssh_config_invalid', what, { place: { file, line } }));
   }
 }
 
-const USER_KNOWN_HOSTS = ['~/.ssh/known_hosts', '~/.ssh/known_hosts2'];
-const GLOBAL_KNOWN_HOSTS = ['/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2'];
+class BadLine extends Error {}
 
-function strictness(value: string | undefined): SshTarget['strictHostKeyChecking'] {
-  switch (value?.toLowerCase()) {
-    case 'yes':
-    case 'accept-new':
-    case 'no':
-      return value.toLowerCase() as 'yes' | 'accept-new' | 'no';
-    case 'off':
-      return 'no';
-    default:
-      return 'ask';
+function readLine(source: string): { keyword: string; words: string[] } | undefined {
+  const text = TEXT.exec(source);
+  if (text) return { keyword: text[1]!.toLowerCase(), words: [text[2]!] };
+  if (/^\s*(#|$)/.test(source)) return undefined;
+  const keyword = /^\s*"?([A-Za-z0-9]+)/.exec(source)?.[1];
+  if (keyword === undefined) throw new BadLine(l10n.t('A keyword was expected here.'));
+  if (/^\s*"?[A-Za-z0-9]+"?[\s=]*(#.*)?$/.test(source)) throw new BadLine(l10n.t('{0} needs a value.', keyword));
+  let line: ReturnType<typeof SSHConfig.parse>[number] | undefined;
+  try {
+    [line] = SSHConfig.parse(source);
+  } catch {
+    throw new BadLine(l10n.t('A quotation mark or a value is missing.'));
   }
+  if (line === undefined || !('param' in line)) return undefined;
+  const words = typeof line.value === 'string' ? [line.value] : line.value.map(({ val }) => val);
+  return { keyword: keyword.toLowerCase(), words };
+}
+
+function hostBlock(patterns: string[]): Extract<Node, { kind: 'block' }> {
+  return { kind: 'block', patterns, applies: ({ alias }) => matchesList(patterns, alias), nodes: [] };
 }
 
 /**
- * A file's text with what it includes in place of each Include. An included file may open sections of its own; behind
- * it the section goes on in which the Include stood.
+ * Of the criteria, those that say something about the host or the user count. `exec` runs no command here, and there is
+ * one pass only: neither it nor `final` and `canonical` ever apply.
  */
-function readWithIncludes(file: string, home: string, section: string, depth: number): string {
-  if (!existsSync(file)) return '';
-  if (depth > MAX_INCLUDES) {
-    throw new TuneyardError('ssh_config_invalid', 'files include each other without end; break the circle.', {
-      place: { file },
-    });
-  }
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new TuneyardError('ssh_config_invalid', 'it cannot be read; check its permissions.', {
-      place: { file },
-      cause,
-    });
-  }
-  let current = section;
-  const lines = text.split(/\r?\n/).flatMap((line) => {
-    if (/^\s*(host|match)[\s=]/i.test(line)) current = line.trim();
-    const included = /^\s*include(?:\s*=\s*|\s+)(.+?)\s*$/i.exec(line)?.[1];
-    if (included === undefined) {
-      checkLine(line, file, text);
-      return [line];
+function matchBlock(words: string[]): Extract<Node, { kind: 'block' }> {
+  const criteria: ((context: Context) => boolean)[] = [];
+  for (let index = 0; index < words.length; ) {
+    const negated = words[index]!.startsWith('!');
+    const keyword = words[index]!.slice(negated ? 1 : 0).toLowerCase();
+    index += 1;
+    if (keyword === 'all') {
+      criteria.push(() => !negated);
+      continue;
     }
-    const patterns = [...included.matchAll(/"([^"]+)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!);
-    const files = patterns.flatMap((pattern) => expandGlob(pattern, home));
-    return [...files.map((each) => readWithIncludes(each, home, current, depth + 1)), current];
-  });
-  return lines.join('\n');
+    if (keyword === 'final' || keyword === 'canonical') {
+      criteria.push(() => false);
+      continue;
+    }
+    const argument = words[index];
+    index += 1;
+    if (argument === undefined) throw new BadLine(l10n.t('Match {0} needs a value.', keyword));
+    const subject = SUBJECTS[keyword];
+    criteria.push((context) => {
+      if (subject === undefined) return false;
+      return matchesList(argument.split(','), subject(context)) !== negated;
+    });
+  }
+  return { kind: 'block', applies: (context) => criteria.every((criterion) => criterion(context)), nodes: [] };
 }
 
-/** A keyword without a value is what a slip of the pen looks like; the parser would take the next line for it. */
-function checkLine(line: string, file: string, text: string): void {
-  const keyword = /^\s*([A-Za-z]\w*)\s*=?\s*$/.exec(line)?.[1];
-  if (keyword === undefined) return;
-  const number = text.split(/\r?\n/).indexOf(line) + 1;
-  throw new TuneyardError('ssh_config_invalid', `"${keyword}" has no value; complete or remove the line.`, {
-    place: { file, line: number },
-  });
+const SUBJECTS: Record<string, (context: Context) => string> = {
+  host: ({ alias, values }) => (values.get('hostname')?.[0]?.words[0] ?? '%h').replaceAll('%h', alias),
+  originalhost: ({ alias }) => alias,
+  user: ({ user, values }) => user ?? values.get('user')?.[0]?.words[0] ?? localUser(),
+  localuser: () => localUser(),
+};
+
+function evaluate(nodes: Node[], context: Context): void {
+  for (const node of nodes) {
+    if (node.kind === 'option') set(context.values, node.keyword, node.value);
+    else if (node.kind === 'include' || node.applies(context)) evaluate(node.nodes, context);
+  }
 }
 
-function expandGlob(pattern: string, home: string): string[] {
-  const path = pattern.startsWith('~/')
-    ? join(home, pattern.slice(2))
-    : isAbsolute(pattern)
-      ? pattern
-      : join(home, '.ssh', pattern);
-  if (!/[*?[]/.test(path)) return [path];
-  const matches = picomatch(basename(path));
-  const folder = dirname(path);
-  return existsSync(folder)
-    ? readdirSync(folder)
-        .filter((name) => matches(name))
-        .sort()
-        .map((name) => join(folder, name))
-    : [];
+function set(values: ConfigValues, keyword: string, value: ConfigValue): void {
+  // Whichever of the two is said first, the other one does not count
+  if (keyword === 'proxycommand' && values.has('proxyjump')) return;
+  if (keyword === 'proxyjump' && values.has('proxycommand')) return;
+  const said = values.get(keyword);
+  if (said === undefined) values.set(keyword, [value]);
+  else if (REPEATED.has(keyword)) said.push(value);
+}
+
+export function localUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return process.env.USER ?? process.env.USERNAME ?? '';
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch {
+    return [];
+  }
 }

@@ -1,0 +1,121 @@
+/** An SSH connection that is up, with the hosts it goes over: the channels on it, and its end. */
+import { TuneyardError } from '@protocol/errors';
+import * as l10n from '@vscode/l10n';
+import type { Client, ClientChannel, SFTPWrapper } from 'ssh2';
+import { within } from '../limits';
+import { type Connecting, connectHop } from './connectHop';
+import { loadSsh2 } from './ssh2';
+import type { SshSettings } from './sshSettings';
+
+/** A channel is there or refused within this time, or the connection is dead. */
+const OPEN_MS = 30_000;
+
+/** The server has no more channels to give on this connection. */
+export class NoMoreChannels extends Error {}
+
+export class Link {
+  readonly #end = new AbortController();
+  readonly #client: Client;
+
+  /** @param clients the hops, the host itself last */
+  constructor(
+    private readonly label: string,
+    private readonly clients: readonly Client[],
+  ) {
+    this.#client = clients.at(-1) as Client;
+    for (const client of clients) {
+      client.on('error', (error) => this.close(this.#lost(error.message)));
+      client.on('close', () => this.close(this.#lost()));
+      client.on('end', () => this.close(this.#lost()));
+    }
+  }
+
+  /** Aborted with `connection_lost` when the connection is over. */
+  get ended(): AbortSignal {
+    return this.#end.signal;
+  }
+
+  /** Ends it; what is pending is rejected. */
+  close(reason: TuneyardError = this.#lost(l10n.t('disconnected'))): void {
+    if (this.#end.signal.aborted) return;
+    this.#end.abort(reason);
+    for (const client of [...this.clients].reverse()) {
+      client.end();
+      // One that is stalled hears no goodbye
+      setTimeout(() => client.destroy(), 500).unref();
+    }
+  }
+
+  exec(command: string, signal?: AbortSignal): Promise<ClientChannel> {
+    return this.#open((done) => this.#client.exec(command, done), signal);
+  }
+
+  sftp(signal?: AbortSignal): Promise<SFTPWrapper> {
+    return this.#open((done) => this.#client.sftp(done), signal);
+  }
+
+  async #open<T extends { end(): unknown; destroy(): unknown }>(
+    request: (done: (error: Error | undefined, channel: T) => void) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    let abandoned = false;
+    const opening = new Promise<T>((resolve, reject) => {
+      request((error, channel) => {
+        if (error) reject(refusal(this.label, error));
+        else {
+          resolve(channel);
+          if (abandoned) channel.destroy();
+        }
+      });
+    });
+    try {
+      return await within(opening, {
+        signals: [signal, this.ended],
+        timeoutMs: OPEN_MS,
+        timeout: () => l10n.t('{0} does not answer any more.', this.label),
+      });
+    } catch (error) {
+      abandoned = true;
+      if (error instanceof TuneyardError && error.code === 'timed_out') this.close(this.#lost(error.message));
+      throw this.ended.aborted && !signal?.aborted ? this.ended.reason : error;
+    }
+  }
+
+  #lost(why?: string): TuneyardError {
+    return new TuneyardError(
+      'connection_lost',
+      why === undefined
+        ? l10n.t('The connection to {0} was lost.', this.label)
+        : l10n.t('The connection to {0} was lost: {1}.', this.label, why.replace(/\.$/, '')),
+    );
+  }
+}
+
+/** Goes over every hop; what was connected on a way that fails is ended. */
+export async function openLink(label: string, route: readonly SshSettings[], connecting: Connecting): Promise<Link> {
+  const ssh2 = await loadSsh2();
+  const clients: Client[] = [];
+  try {
+    for (const settings of route) clients.push(await connectHop(ssh2, settings, clients.at(-1), connecting));
+  } catch (error) {
+    for (const client of clients.reverse()) {
+      client.on('error', () => {});
+      client.end();
+    }
+    throw error;
+  }
+  return new Link(label, clients);
+}
+
+function refusal(label: string, error: Error & { reason?: unknown }): Error {
+  if (error instanceof TuneyardError) return error;
+  if (error.message.includes('Channel open failure')) return new NoMoreChannels(error.message);
+  if (error.message === 'Not connected' || error.message === 'No response from server') {
+    return new TuneyardError('connection_lost', l10n.t('The connection to {0} was lost.', label), { cause: error });
+  }
+  return new TuneyardError(
+    'remote_failed',
+    l10n.t('{0} does not do what is needed over SSH: {1}.', label, error.message),
+    { cause: error },
+  );
+}
