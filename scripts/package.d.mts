@@ -1,0 +1,2 @@
+/** For tests, which are TypeScript. */
+export function packageExtension(file?: string): Promise<string>;
