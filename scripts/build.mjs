@@ -6,7 +6,9 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { LANGUAGES } from './l10n.mjs';
 import { root } from './lib/command.mjs';
+import { editorSchema, translateSchema } from './lib/editorSchema.mjs';
 import { install } from './lib/install.mjs';
 import { packExample } from './lib/packExample.mjs';
 
@@ -74,7 +76,12 @@ async function buildAll(say) {
   const schema = await esbuild({ ...runner, banner: {}, entryPoints: ['remote-runner/src/recipe/jsonSchema.ts'] });
   const code = Buffer.from(schema.outputFiles[0].contents).toString('base64');
   const { recipeJsonSchema } = await import(`data:text/javascript;base64,${code}`);
-  await saveText('media/recipe.schema.json', `${JSON.stringify(recipeJsonSchema(), null, 2)}\n`, say);
+  const json = (value) => `${JSON.stringify(value, null, 2)}\n`;
+  await saveText('media/recipe.schema.json', json(editorSchema(recipeJsonSchema())), say);
+  for (const language of LANGUAGES) {
+    const translated = await translateSchema(recipeJsonSchema(), language);
+    await saveText(`media/recipe.schema.${language}.json`, json(editorSchema(translated)), say);
+  }
   await packExample(say);
 }
 
