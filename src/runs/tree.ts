@@ -1,0 +1,204 @@
+/** The Runs view: hosts, their runs, and what is in a run. */
+import type { RunFiles } from '@protocol/serve';
+import * as l10n from '@vscode/l10n';
+import * as vscode from 'vscode';
+import type { Services } from '../services';
+import { formatBytes } from '../ui/format';
+import { runDetails, runLine, runName, stateWord } from './describe';
+import { type HostRun, type RunRef, runKey } from './runs';
+
+/** The argument of the commands on a run. */
+type RunNode = RunRef & { kind: 'run' };
+type Node =
+  | { kind: 'host'; host: string }
+  | RunNode
+  | { kind: 'more'; host: string }
+  | { kind: 'part'; key: string; item: vscode.TreeItem };
+
+const PAGE = 100;
+
+const ICONS: Record<HostRun['state'], [string, string?]> = {
+  queued: ['watch', 'charts.blue'],
+  running: ['sync~spin', 'charts.blue'],
+  completed: ['pass', 'testing.iconPassed'],
+  stopped: ['circle-slash', 'charts.yellow'],
+  failed: ['error', 'testing.iconFailed'],
+  crashed: ['warning', 'testing.iconFailed'],
+};
+
+export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
+  readonly #changed = new vscode.EventEmitter<Node | undefined>();
+  readonly onDidChangeTreeData = this.#changed.event;
+  readonly #nodes = new Map<string, Node>();
+  /** What each run looked like when it was last drawn. */
+  readonly #drawn = new Map<string, string>();
+  readonly #pages = new Map<string, number>();
+  readonly #subscription: { dispose(): void };
+  #order = '';
+
+  constructor(private readonly services: Services) {
+    this.#subscription = services.runs.onDidChange(() => this.#refresh());
+  }
+
+  dispose(): void {
+    this.#subscription.dispose();
+    this.#changed.dispose();
+  }
+
+  /** Another hundred of a host's runs. */
+  showMore(host: string): void {
+    this.#pages.set(host, (this.#pages.get(host) ?? 1) + 1);
+    this.#changed.fire(this.#node(`host:${host}`, { kind: 'host', host }));
+  }
+
+  getTreeItem(node: Node): vscode.TreeItem {
+    switch (node.kind) {
+      case 'host':
+        return this.#hostItem(node.host);
+      case 'run':
+        return this.#runItem(node);
+      case 'more':
+        return this.#moreItem(node.host);
+      case 'part':
+        return node.item;
+    }
+  }
+
+  async getChildren(node?: Node): Promise<Node[]> {
+    if (!node) return this.#hosts().map((host) => this.#node(`host:${host}`, { kind: 'host', host }));
+    if (node.kind === 'host') return this.#runsOf(node.host);
+    return node.kind === 'run' ? this.#partsOf(node) : [];
+  }
+
+  #hosts(): string[] {
+    const all = this.services.runs.list();
+    // This machine and the others in the order in which hosts are listed; then those that are listed no more.
+    const known = this.services.hosts.list().map(({ id }) => id);
+    const found = new Set(all.map(({ host }) => host));
+    return [...known.filter((host) => found.has(host)), ...[...found].filter((host) => !known.includes(host))];
+  }
+
+  #runsOf(host: string): Node[] {
+    const runs = this.services.runs.list(host);
+    const shown = PAGE * (this.#pages.get(host) ?? 1);
+    const nodes = runs
+      .slice(0, shown)
+      .map(({ id }) => this.#node(`run:${runKey({ host, run: id })}`, { kind: 'run', host, run: id }));
+    return runs.length > shown ? [...nodes, this.#node(`more:${host}`, { kind: 'more', host })] : nodes;
+  }
+
+  async #partsOf({ host, run }: RunNode): Promise<Node[]> {
+    const runner = this.services.runners.current(host);
+    const files = await runner?.peer.request('runs/files', { run }).catch(() => undefined);
+    const argument = { host, run };
+    const part = (key: string, label: string, icon: string, command?: string, description?: string): Node => {
+      const item = new vscode.TreeItem(label);
+      item.iconPath = new vscode.ThemeIcon(icon);
+      if (description !== undefined) item.description = description;
+      if (command !== undefined) item.command = { command, title: label, arguments: [argument] };
+      return { kind: 'part', key, item };
+    };
+    return [
+      ...(files ? checkpoints(files, argument) : []),
+      part('chart', l10n.t('Loss chart'), 'graph-line', 'tuneyard.showLoss'),
+      part('compare', l10n.t('Compare texts'), 'split-horizontal', 'tuneyard.compare'),
+      part('log', l10n.t('Log'), 'output', 'tuneyard.run.showLog'),
+      part('recipe', l10n.t('Recipe'), 'json', 'tuneyard.run.showRecipe'),
+      ...(files
+        ? [part('folder', l10n.t('Folder'), 'folder', 'tuneyard.run.openFolder', formatBytes(files.bytes))]
+        : []),
+    ];
+  }
+
+  #hostItem(host: string): vscode.TreeItem {
+    const label = this.services.hosts.get(host)?.label ?? host.replace(/^ssh:/, '');
+    const item = new vscode.TreeItem(label, vscode.TreeItemCollapsibleState.Expanded);
+    item.id = `host:${host}`;
+    item.iconPath = new vscode.ThemeIcon(host === 'local' ? 'device-desktop' : 'remote');
+    if (!this.services.runners.current(host)) item.description = l10n.t('as last seen');
+    item.contextValue = 'runHost';
+    return item;
+  }
+
+  #runItem({ host, run: id }: RunNode): vscode.TreeItem {
+    const run = this.services.runs.get({ host, run: id });
+    const item = new vscode.TreeItem(runName(id), vscode.TreeItemCollapsibleState.Collapsed);
+    item.id = `run:${runKey({ host, run: id })}`;
+    if (!run) return item;
+    const isSeen = this.services.runners.current(host) !== undefined;
+    const line = runLine(run, Date.now(), vscode.env.language);
+    const [icon, color] = ICONS[run.state];
+    item.description = line;
+    // A wheel that turns says that we know.
+    item.iconPath = new vscode.ThemeIcon(
+      isSeen ? icon : icon.replace('~spin', ''),
+      color ? new vscode.ThemeColor(color) : undefined,
+    );
+    item.contextValue = `run.${run.state}`;
+    item.tooltip = tooltip(run);
+    item.accessibilityInformation = { label: `${runName(id)}, ${stateWord(run.state)}, ${line}` };
+    return item;
+  }
+
+  #moreItem(host: string): vscode.TreeItem {
+    const item = new vscode.TreeItem(l10n.t('Show older runs'));
+    item.iconPath = new vscode.ThemeIcon('ellipsis');
+    item.command = { command: 'tuneyard.run.showMore', title: l10n.t('Show older runs'), arguments: [host] };
+    return item;
+  }
+
+  #node(key: string, made: Node): Node {
+    const node = this.#nodes.get(key) ?? made;
+    this.#nodes.set(key, node);
+    return node;
+  }
+
+  /** Only what changed is drawn anew; the whole where runs came or went. */
+  #refresh(): void {
+    const runs = this.services.runs.list();
+    const order = runs.map((run) => `${run.host}/${run.id}`).join('\n');
+    if (order !== this.#order) {
+      this.#order = order;
+      for (const run of runs) this.#drawn.set(runKey({ host: run.host, run: run.id }), this.#look(run));
+      this.#changed.fire(undefined);
+      return;
+    }
+    for (const run of runs) {
+      const key = runKey({ host: run.host, run: run.id });
+      const look = this.#look(run);
+      if (this.#drawn.get(key) === look) continue;
+      this.#drawn.set(key, look);
+      const node = this.#nodes.get(`run:${key}`);
+      if (node) this.#changed.fire(node);
+    }
+  }
+
+  #look(run: HostRun): string {
+    const isSeen = this.services.runners.current(run.host) !== undefined;
+    return `${run.state} ${isSeen} ${runLine(run, Date.now(), vscode.env.language)}`;
+  }
+}
+
+function checkpoints(files: RunFiles, run: RunRef): Node[] {
+  return files.checkpoints.map(({ step, path, bytes, best }) => {
+    const item = new vscode.TreeItem(l10n.t('Step {0}', step));
+    item.description = best ? `★ ${l10n.t('best')} · ${formatBytes(bytes)}` : formatBytes(bytes);
+    item.iconPath = new vscode.ThemeIcon('bookmark');
+    item.tooltip = path;
+    item.contextValue = 'checkpoint';
+    item.command = { command: 'tuneyard.compare', title: l10n.t('Compare texts'), arguments: [{ ...run, step }] };
+    return { kind: 'part', key: path, item };
+  });
+}
+
+function tooltip(run: HostRun): vscode.MarkdownString {
+  const text = new vscode.MarkdownString();
+  text.appendMarkdown('**');
+  text.appendText(run.id);
+  text.appendMarkdown('**\n\n');
+  for (const [name, value] of runDetails(run, Date.now(), vscode.env.language)) {
+    text.appendText(`${name}: ${value}`);
+    text.appendMarkdown('  \n');
+  }
+  return text;
+}
