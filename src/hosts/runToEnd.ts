@@ -1,4 +1,5 @@
 /** Running a program to its end, for every kind of host: its output collected, its time limited. */
+import { finished } from 'node:stream/promises';
 import { StringDecoder } from 'node:string_decoder';
 import * as l10n from '@vscode/l10n';
 import type { ExecOptions, ExecResult, HostProcess, RunOptions } from './host';
@@ -32,7 +33,8 @@ export async function runToEnd(
     // A program need not read what it is given
     process.stdin.on('error', () => {});
     process.stdin.end(input);
-    const code = await process.exit;
+    // The last of the output may come behind the exit status
+    const [code] = await Promise.all([process.exit, finished(process.stdout), finished(process.stderr)]);
     return { code, stdout: stdout(), stderr: stderr() };
   };
   try {

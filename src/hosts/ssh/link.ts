@@ -1,4 +1,5 @@
 /** An SSH connection that is up, with the hosts it goes over: the channels on it, and its end. */
+import { constants } from 'node:os';
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import type { Client, ClientChannel, SFTPWrapper } from 'ssh2';
@@ -9,6 +10,12 @@ import type { SshSettings } from './sshSettings';
 
 /** A channel is there or refused within this time, or the connection is dead. */
 const OPEN_MS = 30_000;
+
+export interface Session {
+  channel: ClientChannel;
+  /** The exit status, 128 + n where signal n ended it; undefined where the channel closed without one. */
+  status: Promise<number | undefined>;
+}
 
 /** The server has no more channels to give on this connection. */
 export class NoMoreChannels extends Error {}
@@ -46,8 +53,18 @@ export class Link {
     }
   }
 
-  exec(command: string, signal?: AbortSignal): Promise<ClientChannel> {
-    return this.#open((done) => this.#client.exec(command, done), signal);
+  async exec(command: string, signal?: AbortSignal): Promise<Session> {
+    let status: Promise<number | undefined> | undefined;
+    const channel = await this.#open<ClientChannel>(
+      (done) =>
+        this.#client.exec(command, (error, opened) => {
+          // Here and now: a short command's end may be read from the same packet
+          if (opened) status = statusOf(opened);
+          done(error, opened);
+        }),
+      signal,
+    );
+    return { channel, status: status as Promise<number | undefined> };
   }
 
   sftp(signal?: AbortSignal): Promise<SFTPWrapper> {
@@ -105,6 +122,16 @@ export async function openLink(label: string, route: readonly SshSettings[], con
     throw error;
   }
   return new Link(label, clients);
+}
+
+function statusOf(channel: ClientChannel): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    channel.on('error', () => {});
+    channel.once('exit', (code: number | null, name?: string) => {
+      resolve(code ?? 128 + (constants.signals[name as NodeJS.Signals] ?? 0));
+    });
+    channel.once('close', () => resolve(undefined));
+  });
 }
 
 function refusal(label: string, error: Error & { reason?: unknown }): Error {

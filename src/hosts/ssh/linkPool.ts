@@ -4,9 +4,9 @@
  */
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
-import type { ClientChannel, SFTPWrapper } from 'ssh2';
+import type { SFTPWrapper } from 'ssh2';
 import { onAbort, reasonOf, within } from '../limits';
-import { type Link, NoMoreChannels } from './link';
+import { type Link, NoMoreChannels, type Session } from './link';
 
 const MAX_LINKS = 4;
 /** So long a refusal holds; places on the server come free without our hearing of it. */
@@ -40,25 +40,26 @@ export class LinkPool {
   }
 
   /** Opens a channel for a command; the place is given back when the channel closes. */
-  async exec(command: string, signal?: AbortSignal): Promise<{ channel: ClientChannel; link: Link }> {
-    const [channel, link] = await this.#open((each) => each.exec(command, signal), signal);
-    return { channel, link };
+  exec(command: string, signal?: AbortSignal): Promise<Session & { link: Link }> {
+    return this.#open(async (link, give) => {
+      const session = await link.exec(command, signal);
+      session.channel.once('close', give);
+      return { ...session, link };
+    }, signal);
   }
 
-  async sftp(signal?: AbortSignal): Promise<{ sftp: SFTPWrapper; link: Link }> {
-    const [sftp, link] = await this.#open((each) => each.sftp(signal), signal);
-    return { sftp, link };
+  sftp(signal?: AbortSignal): Promise<{ sftp: SFTPWrapper; link: Link }> {
+    return this.#open(async (link, give) => {
+      const sftp = await link.sftp(signal);
+      sftp.once('close', give);
+      return { sftp, link };
+    }, signal);
   }
 
-  async #open<T extends { once(event: 'close', listener: () => void): unknown }>(
-    open: (link: Link) => Promise<T>,
-    signal: AbortSignal | undefined,
-  ): Promise<[T, Link]> {
+  async #open<T>(open: (link: Link, give: () => void) => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     for (;;) {
       const lane = await this.#take(signal);
       try {
-        const channel = await open(lane.link);
-        lane.opened += 1;
         let given = false;
         const give = () => {
           if (given) return;
@@ -66,9 +67,10 @@ export class LinkPool {
           lane.opened -= 1;
           this.#give(lane);
         };
-        channel.once('close', give);
+        const opened = await open(lane.link, give);
+        lane.opened += 1;
         lane.link.ended.addEventListener('abort', give, { once: true });
-        return [channel, lane.link];
+        return opened;
       } catch (error) {
         if (!(error instanceof NoMoreChannels)) {
           this.#give(lane);

@@ -1,12 +1,11 @@
 /** A process on a host, over a channel of its own. */
-import { constants } from 'node:os';
 import { type Readable, Writable } from 'node:stream';
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
-import type { ClientChannel } from 'ssh2';
 import { drainOutput } from '../drainOutput';
 import type { HostProcess, RunOptions } from '../host';
 import { inSeconds, onAbort, reasonOf, throwIfAborted, within } from '../limits';
+import type { Session } from './link';
 import type { LinkPool } from './linkPool';
 import { killCommand, remoteCommand, SkipToMark } from './remoteCommand';
 
@@ -19,10 +18,9 @@ export async function startProcess(
   { signal, env, cwd }: RunOptions,
 ): Promise<HostProcess> {
   const { line, mark } = remoteCommand(argv, { env, cwd });
-  const { channel, link } = await pool.exec(line, signal);
+  const { channel, status, link } = await pool.exec(line, signal);
   const stdout = new SkipToMark(mark, cwd);
   const stderr = new SkipToMark(mark);
-  channel.on('error', () => {});
   channel.pipe(stdout);
   channel.stderr.pipe(stderr);
   let pid: number;
@@ -44,7 +42,7 @@ export async function startProcess(
     );
     throw error;
   }
-  return new RemoteProcess(pool, channel, pid, [stdout, stderr], signal, link.ended);
+  return new RemoteProcess(pool, { channel, status }, pid, [stdout, stderr], signal, link.ended);
 }
 
 class RemoteProcess implements HostProcess {
@@ -54,7 +52,7 @@ class RemoteProcess implements HostProcess {
 
   constructor(
     private readonly pool: LinkPool,
-    channel: ClientChannel,
+    { channel, status }: Session,
     private readonly pid: number,
     private readonly output: [SkipToMark, SkipToMark],
     signal: AbortSignal | undefined,
@@ -86,8 +84,7 @@ class RemoteProcess implements HostProcess {
         forgetLost();
         breakOff(reasonOf(signal as AbortSignal));
       });
-      let status: number | undefined;
-      const over = async () => {
+      status.then(async (code) => {
         if (this.#ended) return;
         this.#end();
         forget();
@@ -97,15 +94,10 @@ class RemoteProcess implements HostProcess {
         ]);
         forgetLost();
         channel.destroy();
-        if (status !== undefined) resolve(status);
+        if (code !== undefined) resolve(code);
         else if (lost.aborted) reject(reasonOf(lost));
         else reject(new TuneyardError('connection_lost', l10n.t('The host does not say how the process ended.')));
-      };
-      channel.once('exit', (code: number | null, name?: string) => {
-        status = code ?? 128 + (constants.signals[name as NodeJS.Signals] ?? 0);
-        void over();
       });
-      channel.once('close', () => void over());
     });
     this.exit.catch(() => {});
   }
@@ -132,7 +124,7 @@ class RemoteProcess implements HostProcess {
 function forceEnd(pool: LinkPool, pid: number): void {
   pool.exec(killCommand(pid), AbortSignal.timeout(START_MS)).then(
     ({ channel }) => {
-      channel.on('error', () => {}).resume();
+      channel.resume();
       channel.stderr.resume();
     },
     // No connection, no process to reach; what hangs on the connection ends with it

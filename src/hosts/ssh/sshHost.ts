@@ -325,7 +325,7 @@ export class SshHost implements Host {
     if (pool === undefined) return;
     try {
       const { channel } = await pool.exec('exit 0', AbortSignal.timeout(PROBE_MS));
-      channel.on('error', () => {}).resume();
+      channel.resume();
       channel.stderr.resume();
     } catch {
       pool.primary.close(new TuneyardError('connection_lost', reason.what));

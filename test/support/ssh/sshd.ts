@@ -6,7 +6,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -66,6 +66,8 @@ export interface Sshd extends AsyncDisposable {
 export async function startSshd({ hostKeys = ['ed25519'], config = [] }: SshdOptions = {}): Promise<Sshd> {
   if (PROGRAM === undefined) throw new Error(sshdMissing);
   const dir = await mkdtemp(join(tmpdir(), 'tuneyard-sshd-'));
+  // Other accounts that log in read their keys here
+  await chmod(dir, 0o755);
   const home = join(dir, 'home');
   await mkdir(join(home, '.ssh'), { recursive: true });
   const root = userInfo().uid === 0;
