@@ -26,13 +26,12 @@ export function planJobs(
   return [...jobs.values()];
 }
 
-/** The command line of a job; nothing that a prompt or a path begins with is taken for an option. */
+/** The command line of a job. A prompt may begin with anything; models are absolute paths or names on the hub. */
 export function jobArguments({ models, prompts }: CompareJob, sampling: Sampling): string[] {
   return [
     'compare',
     ...prompts.map(({ text }) => `--prompt=${text}`),
     ...Object.entries(sampling).map(([key, value]) => `--set=generation.${key}=${value}`),
-    '--',
     ...models.map(({ path }) => path),
   ];
 }

@@ -35,7 +35,7 @@ export async function modelsOfRun({ host, peer }: Runner, run: string, signal?: 
   const prompts = Array.isArray(generation.prompts) ? generation.prompts.filter((one) => typeof one === 'string') : [];
   const base = typeof recipe.model === 'string' ? recipe.model : undefined;
   return {
-    ...(base !== undefined && { base: model('base', base, l10n.t('base · {0}', lastPart(base))) }),
+    ...(base !== undefined && { base: model('base', base, l10n.t('base · {0}', modelName(base))) }),
     checkpoints: files.checkpoints.map(({ step, path, best }) =>
       model('checkpoint', path, l10n.t('{0} · step {1}', run, step), { step, best }),
     ),
@@ -66,4 +66,8 @@ function samplingOf(generation: Record<string, unknown>): Partial<Sampling> {
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 
-const lastPart = (path: string): string => path.split(/[/\\]/).findLast((part) => part !== '') ?? path;
+/** The folder's name, and the one above it where it says nothing. */
+function modelName(path: string): string {
+  const parts = path.split(/[/\\]/).filter((part) => part !== '');
+  return parts.at(-1) === 'model' ? parts.slice(-2).join('/') : (parts.at(-1) ?? path);
+}

@@ -35,7 +35,7 @@ export function yScale(palette: Palette, format: (y: number) => string, maxTicks
   } as ScaleOptions<'linear'>;
 }
 
-const ticks = (palette: Palette) => ({ color: palette.dim, maxTicksLimit: 6, maxRotation: 0 });
+const ticks = (palette: Palette) => ({ color: palette.dim, maxTicksLimit: 6, maxRotation: 0, sampleSize: 2 });
 
 export function tooltipStyle(palette: Palette): Partial<TooltipOptions<'line'>> {
   return {

@@ -115,7 +115,8 @@ function figures(status: LossStatus): string[] {
   ].filter((text) => text !== '');
 }
 
-const whole = (value: number) => value.toLocaleString('en').replaceAll(',', '\u202f');
+/** With thin spaces between thousands. */
+const whole = (value: number) => String(value).replace(/\B(?=(\d{3})+$)/g, '\u202f');
 
 function offlineText({ hostLabel, updated }: LossStatus): string {
   return updated

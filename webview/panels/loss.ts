@@ -74,15 +74,18 @@ function view(): LossView {
 }
 
 peer.on('loss/frame', (drawn) => {
-  if (drawn.view === viewId) show(drawn);
+  if (drawn.view === viewId) show(drawn, nextCharts());
 });
 
-function show(drawn: LossFrame): void {
+function show(drawn: LossFrame, names?: readonly ChartName[]): void {
+  const start = performance.now();
   frame = drawn;
   // Of the frame, so that a page that is restored shows the same ones.
   change({ runs: drawn.runs.map(({ host, run }) => ({ host, run })) });
-  draw();
+  draw(names);
   announce();
+  // For the profiler, and `npm run bench -- chart`.
+  performance.measure('tuneyard.update', { start });
 }
 
 /** Keeps the person's choices; the same ones again cost nothing. */
@@ -129,15 +132,20 @@ function range(all: [number, number]): [number, number] {
   return state.from !== undefined && state.to !== undefined ? [state.from, state.to] : all;
 }
 
-function draw(): void {
+/** Draws the page, and these of its charts. */
+function draw(names: readonly ChartName[] = CHARTS): void {
   render(page(), document.querySelector('main')!);
   charts ??= makeCharts();
+  drawCharts(names);
+}
+
+function drawCharts(names: readonly ChartName[]): void {
   const drawn = drawnRuns();
   const alone = (frame?.runs.length ?? 0) < 2;
   const all = extent(drawn);
   const { title, format } = AXES[state.x];
-  for (const name of CHARTS) {
-    charts[name].draw({
+  for (const name of names) {
+    charts?.[name].draw({
       series: seriesOf(name, drawn, alone, palette),
       range: range(all),
       extent: all,
@@ -146,6 +154,19 @@ function draw(): void {
       formatX: format,
     });
   }
+}
+
+/** While frames come, the large chart is drawn with each of them and the small ones by turns; all when it is quiet. */
+const QUIET_MS = 600;
+let turn = 0;
+let quiet: ReturnType<typeof setTimeout> | undefined;
+
+function nextCharts(): ChartName[] {
+  const small = CHARTS.slice(1);
+  clearTimeout(quiet);
+  quiet = setTimeout(() => drawCharts(small), QUIET_MS);
+  turn = (turn + 1) % small.length;
+  return ['loss', small[turn]!];
 }
 
 function makeCharts(): Record<ChartName, LiveChart> {
