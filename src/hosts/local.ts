@@ -2,7 +2,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
 import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
@@ -231,14 +231,10 @@ class LocalProcess implements HostProcess {
 
 async function copy(from: string, to: string, { signal, from: start = 0, onProgress }: TransferOptions): Promise<void> {
   throwIfAborted(signal);
-  let source: FileHandle;
-  try {
-    source = await open(from, 'r');
-  } catch (error) {
+  const { size: total } = await stat(from).catch((error) => {
     throw fileError(error, from);
-  }
+  });
   try {
-    const { size: total } = await source.stat();
     await mkdir(dirname(to), { recursive: true });
     const there =
       start > 0
@@ -255,9 +251,9 @@ async function copy(from: string, to: string, { signal, from: start = 0, onProgr
       onProgress?.(done, total);
     });
     await pipeline(input, createWriteStream(to, done > 0 ? { flags: 'r+', start: done } : {}), { signal });
+    // There may have been more of it than there is to be
+    await truncate(to, done);
   } catch (error) {
     throw signal?.aborted ? cancelled() : fileError(error, to);
-  } finally {
-    await source.close();
   }
 }

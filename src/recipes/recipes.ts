@@ -35,11 +35,10 @@ export function recipeCommands(services: Services): Commands {
 }
 
 async function openViews(services: Services): Promise<Views> {
-  const { ReadOnlyPages } = await import('./readOnlyPages');
   const { DatasetPreviews } = await import('../datasets/preview');
-  const pages = new ReadOnlyPages();
+  const { pages } = services;
   const previews = new DatasetPreviews(recipeServices(services), pages);
-  services.context.subscriptions.push(pages, previews);
+  services.context.subscriptions.push(previews);
   return { pages, previews };
 }
 

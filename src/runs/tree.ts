@@ -186,7 +186,11 @@ function checkpoints(files: RunFiles, run: RunRef): Node[] {
     item.iconPath = new vscode.ThemeIcon('bookmark');
     item.tooltip = path;
     item.contextValue = 'checkpoint';
-    item.command = { command: 'tuneyard.compare', title: l10n.t('Compare texts'), arguments: [{ ...run, step }] };
+    item.command = {
+      command: 'tuneyard.compare',
+      title: l10n.t('Compare texts'),
+      arguments: [{ ...run, checkpoint: { step } }],
+    };
     return { kind: 'part', key: path, item };
   });
 }

@@ -1,4 +1,5 @@
 /** An SSH connection that is up, with the hosts it goes over: the channels on it, and its end. */
+import { setMaxListeners } from 'node:events';
 import { constants } from 'node:os';
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
@@ -30,6 +31,8 @@ export class Link {
     private readonly clients: readonly Client[],
   ) {
     this.#client = clients.at(-1) as Client;
+    // Everything that is going on listens for the end
+    setMaxListeners(0, this.#end.signal);
     for (const client of clients) {
       client.on('error', (error) => this.close(this.#lost(error.message)));
       client.on('close', () => this.close(this.#lost()));

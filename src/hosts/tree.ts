@@ -1,0 +1,147 @@
+/** The Hosts view: machines, how busy they are, and what they have. */
+import type { HostStatus } from '@protocol/serve';
+import * as l10n from '@vscode/l10n';
+import * as vscode from 'vscode';
+import type { Services } from '../services';
+import { hostDetails, hostLine } from './describeHost';
+import type { Host } from './host';
+
+const POLL_MS = 10_000;
+
+type Node = { host: string };
+
+export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
+  readonly #changed = new vscode.EventEmitter<Node | undefined>();
+  readonly onDidChangeTreeData = this.#changed.event;
+  readonly #nodes = new Map<string, Node>();
+  readonly #status = new Map<string, HostStatus>();
+  readonly #listening = new Map<string, { host: Host; dispose(): void }>();
+  readonly #subscriptions: { dispose(): void }[];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly services: Services) {
+    const { hosts, runners, runs } = services;
+    this.#subscriptions = [
+      hosts.onDidChange(() => this.#changed.fire(undefined)),
+      runners.onDidOpen(({ host }) => this.refresh(host.id)),
+      runners.onDidClose(({ hostId }) => {
+        this.#status.delete(hostId);
+        this.#draw(hostId);
+      }),
+      runs.onDidChange(() => {
+        for (const host of this.#status.keys()) this.#draw(host);
+      }),
+    ];
+  }
+
+  /** Asks the machines that are connected, as long as somebody looks. */
+  watch(isVisible: boolean): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    if (!isVisible) return;
+    const look = () => {
+      for (const { id } of this.services.hosts.list()) void this.refresh(id);
+    };
+    look();
+    this.#timer = setInterval(look, POLL_MS);
+  }
+
+  /** Asks a machine anew, where it is connected. */
+  async refresh(id: string): Promise<void> {
+    const runner = this.services.runners.current(id);
+    const status = await runner?.peer.request('host/status', {}).catch(() => undefined);
+    if (status) this.#status.set(id, status);
+    this.#draw(id);
+  }
+
+  status(id: string): HostStatus | undefined {
+    return this.#status.get(id);
+  }
+
+  dispose(): void {
+    clearInterval(this.#timer);
+    for (const each of [...this.#subscriptions, ...this.#listening.values()]) each.dispose();
+    this.#changed.dispose();
+  }
+
+  getChildren(node?: Node): Node[] {
+    if (node) return [];
+    return this.services.hosts.list().map((host) => {
+      this.#listen(host);
+      return this.#node(host.id);
+    });
+  }
+
+  getTreeItem({ host: id }: Node): vscode.TreeItem {
+    const host = this.services.hosts.get(id);
+    const item = new vscode.TreeItem(host?.label ?? id);
+    item.id = id;
+    if (!host) return item;
+    const status = this.#status.get(id);
+    const isOpen = this.services.runners.current(id) !== undefined;
+    const state = host.state.kind === 'connected' && !isOpen && id !== 'local' ? 'disconnected' : host.state.kind;
+    const running = this.services.runs.list(id).filter((run) => run.state === 'running').length;
+    item.description = hostLine(
+      host.state.kind === 'connected' && !isOpen ? { kind: 'disconnected' } : host.state,
+      status,
+      running,
+    );
+    if (id === 'local' && !isOpen) item.description = '';
+    item.iconPath = icon(id, state);
+    item.contextValue = `host.${id === 'local' ? 'local' : state === 'connecting' ? 'connecting' : state}${this.#isAdded(id) ? '.added' : ''}`;
+    item.tooltip = this.#tooltip(host, status);
+    item.accessibilityInformation = { label: [host.label, item.description].filter(Boolean).join(', ') };
+    return item;
+  }
+
+  #isAdded(id: string): boolean {
+    return this.services.addedHosts().some(({ name }) => `ssh:${name}` === id);
+  }
+
+  #tooltip(host: Host, status: HostStatus | undefined): vscode.MarkdownString {
+    const text = new vscode.MarkdownString();
+    text.appendMarkdown('**');
+    text.appendText(host.label);
+    text.appendMarkdown('**\n\n');
+    if (host.state.kind === 'failed') text.appendText(host.state.message);
+    else if (!status) text.appendText(l10n.t('Nothing connects until you ask: connect, or start a run.'));
+    for (const [name, value] of status ? hostDetails(status) : []) {
+      text.appendText(`${name}: ${value}`);
+      text.appendMarkdown('  \n');
+    }
+    return text;
+  }
+
+  #node(id: string): Node {
+    const node = this.#nodes.get(id) ?? { host: id };
+    this.#nodes.set(id, node);
+    return node;
+  }
+
+  #listen(host: Host): void {
+    const known = this.#listening.get(host.id);
+    if (known?.host === host) return;
+    known?.dispose();
+    const subscription = host.onDidChangeState(() => this.#draw(host.id));
+    this.#listening.set(host.id, { host, dispose: () => subscription.dispose() });
+  }
+
+  #draw(id: string): void {
+    const node = this.#nodes.get(id);
+    if (node) this.#changed.fire(node);
+  }
+}
+
+function icon(id: string, state: string): vscode.ThemeIcon {
+  if (id === 'local') return new vscode.ThemeIcon('device-desktop');
+  switch (state) {
+    case 'connected':
+      return new vscode.ThemeIcon('vm-active', new vscode.ThemeColor('testing.iconPassed'));
+    case 'connecting':
+      return new vscode.ThemeIcon('sync~spin');
+    case 'failed':
+      return new vscode.ThemeIcon('error', new vscode.ThemeColor('testing.iconFailed'));
+    default:
+      return new vscode.ThemeIcon('vm-outline');
+  }
+}
