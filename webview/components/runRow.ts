@@ -34,7 +34,7 @@ export function runRow({ run, look, drawn, onToggle, onRemove, onAct }: RunRowOp
         : nothing
     }
     <span class=${`state ${status.state}`}>${stateText(status)}</span>
-    <span class="figures">${figures(status).map((text) => html`<span>${text}</span>`)}</span>
+    <span class="figures">${figures(status).map((text, i) => html`${i > 0 ? ' · ' : ''}<span>${text}</span>`)}</span>
     ${status.offline ? html`<span class="offline">${offlineText(status)}</span>` : nothing}
     ${status.message ? html`<span class="message">${status.message}</span>` : nothing}
     <span class="group">

@@ -127,8 +127,8 @@ describe.skipIf(WITHOUT_CHROMIUM)(
       await panel.picture('compare-unwritten');
       await panel.model.run({ what: 'missing' });
       await panel.picture('compare-dark');
-    console.log(JSON.stringify(panel.model.state.texts).slice(0, 1500), panel.complaints);
-    await panel.page.getByText('Rerun all').waitFor({ timeout: 3000 });
+      console.log(JSON.stringify(panel.model.state.texts).slice(0, 1500), panel.complaints);
+      await panel.page.getByText('Rerun all').waitFor({ timeout: 3000 });
       await panel.picture('compare-dark');
       await panel.page
         .getByRole('button', { name: /^Select/ })
