@@ -96,6 +96,8 @@ export async function buildExtension(say) {
     format: 'cjs',
     minify: true,
     keepNames: true,
+    // As in the runner: what some packages hold as `main` requires in ways that no bundler can follow.
+    mainFields: ['module', 'main'],
     // ssh2 does without its native parts where they are not there.
     external: ['vscode', 'cpu-features', '*.node'],
     entryPoints: ['src/extension.ts'],

@@ -7,7 +7,7 @@ export class RecipeCodeLens implements vscode.CodeLensProvider {
     const range = new vscode.Range(0, 0, 0, 0);
     const lens = (title: string, command: string) => new vscode.CodeLens(range, { title, command, arguments: [uri] });
     return [
-      lens(`$(play) ${l10n.t('Start Fine-tune')}`, 'tuneyard.startFineTune'),
+      lens(`▶ ${l10n.t('Start Fine-tune')}`, 'tuneyard.startFineTune'),
       lens(l10n.t('Preview data'), 'tuneyard.previewData'),
       lens(l10n.t('Estimate memory'), 'tuneyard.estimateMemory'),
     ];
