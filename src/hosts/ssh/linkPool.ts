@@ -12,6 +12,9 @@ const MAX_LINKS = 4;
 /** So long a refusal holds; places on the server come free without our hearing of it. */
 const REFUSAL_MS = 5000;
 
+/** A further connection that nobody uses any more is kept for so long. */
+const IDLE_MS = 5000;
+
 interface Lane {
   link: Link;
   /** Channels that are open or being opened. */
@@ -136,7 +139,9 @@ export class LinkPool {
 
   #give(lane: Lane): void {
     lane.taken -= 1;
-    if (lane.taken === 0 && lane.link !== this.primary) lane.link.close();
+    if (lane.taken === 0 && lane.link !== this.primary) {
+      setTimeout(() => lane.taken > 0 || lane.link.close(), IDLE_MS).unref();
+    }
     this.#wake();
   }
 

@@ -88,6 +88,8 @@ class RemoteProcess implements HostProcess {
         if (this.#ended) return;
         this.#end();
         forget();
+        // It has ended, whatever happens to the connection now
+        if (code !== undefined) forgetLost();
         await drainOutput([
           [channel, this.output[0]],
           [channel.stderr as Readable, this.output[1]],

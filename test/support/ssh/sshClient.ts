@@ -96,6 +96,8 @@ export const accountsMissing =
 export interface Account {
   readonly name: string;
   readonly password: string;
+  /** To one that nobody knows. */
+  changePassword(): void;
   dispose(): void;
 }
 
@@ -103,7 +105,14 @@ export interface Account {
 export function makeAccount({ shell = '/bin/sh' }: { shell?: string } = {}): Account {
   const name = `tune${randomBytes(4).toString('hex')}`;
   const password = randomBytes(12).toString('base64url');
+  const setPassword = (to: string) => execFileSync('/usr/sbin/chpasswd', { input: `${name}:${to}\n` });
   execFileSync('/usr/sbin/useradd', ['--no-create-home', '--shell', shell, '--home-dir', '/', name]);
-  execFileSync('/usr/sbin/chpasswd', { input: `${name}:${password}\n` });
-  return { name, password, dispose: () => void execFileSync('/usr/sbin/userdel', [name], { stdio: 'ignore' }) };
+  setPassword(password);
+  return {
+    name,
+    password,
+    changePassword: () => void setPassword(randomBytes(12).toString('base64url')),
+    // What the account still runs must not keep it
+    dispose: () => void execFileSync('/usr/sbin/userdel', ['--force', name], { stdio: 'ignore' }),
+  };
 }
