@@ -77,7 +77,7 @@ function makeServices(context: vscode.ExtensionContext, log: vscode.LogOutputCha
     settings: () => ({
       nodeMirror: setting('nodeMirror') || 'https://nodejs.org/dist',
       npmRegistry: setting('npmRegistry') || 'https://registry.npmjs.org',
-      nuget: 'https://api.nuget.org/v3-flatcontainer',
+      nuget: setting('nugetFeed') || 'https://api.nuget.org/v3-flatcontainer',
     }),
     log: note,
   });
