@@ -9,6 +9,7 @@ import { LocalHost } from '@host/hosts/local';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hostOf } from '../support/ssh/sshClient';
 import { type Sshd, sshdMissing, startSshd } from '../support/ssh/sshd';
+import { mountDisk } from '../unit/runs/support';
 
 interface Place {
   host: Host;
@@ -51,6 +52,8 @@ const alive = (pid: number) => {
     return false;
   }
 };
+
+const disk = mountDisk('size=1m');
 
 describe.each([
   ['this machine', local, process.platform === 'win32' ? 'needs a POSIX system' : undefined],
@@ -316,6 +319,20 @@ describe.each([
         await rm(join(place.home, 'cut'));
       }
     });
+
+    it.skipIf(disk === undefined)(
+      `a full disk is said to be full${disk === undefined ? ' (needs the right to mount)' : ''}`,
+      async () => {
+        const data = join(place.home, 'much');
+        await writeFile(data, randomBytes(2 * 2 ** 20));
+        const full = { code: 'disk_full', message: expect.stringContaining(disk as string) };
+        await expect(host.upload(data, `${disk}/much`)).rejects.toMatchObject(full);
+        await expect(host.writeFile(`${disk}/more`, randomBytes(2 * 2 ** 20))).rejects.toMatchObject(full);
+        // What could not be written whole is not there at all
+        expect(await readdir(disk as string)).toEqual(['much']);
+        await rm(join(disk as string, 'much'));
+      },
+    );
 
     it('a watched file is reported when it comes, changes and goes', async () => {
       const seen: (number | undefined)[] = [];

@@ -43,7 +43,7 @@ export function killCommand(pid: number): string {
 }
 
 /** A word for a POSIX shell. */
-export function quote(word: string): string {
+function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 

@@ -190,7 +190,7 @@ function matchBlock(words: string[]): Extract<Node, { kind: 'block' }> {
     }
     const argument = words[index];
     index += 1;
-    if (argument === undefined) throw new BadLine(l10n.t('Match {0} needs a value.', keyword));
+    if (argument === undefined) break;
     const subject = SUBJECTS[keyword];
     criteria.push((context) => {
       if (subject === undefined) return false;
