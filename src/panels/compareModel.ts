@@ -1,7 +1,7 @@
 /** What a compare panel shows, and the jobs that write its texts. Knows nothing of VS Code. */
 import { randomUUID } from 'node:crypto';
 import type { CompareLine } from '@protocol/compare';
-import { TuneyardError } from '@protocol/errors';
+import { type ErrorCode, TuneyardError } from '@protocol/errors';
 import type { CompareModel as Column, CompareRun, CompareState, CompareText, Sampling } from '@protocol/panels';
 import * as l10n from '@vscode/l10n';
 import { type Disposable, Emitter } from 'vscode-jsonrpc';
@@ -202,11 +202,25 @@ export class CompareModel implements Disposable {
       this.settle(job, l10n.t('The runner ended without writing this text. Run it again.'));
     } catch (error) {
       const cancelled = error instanceof TuneyardError && error.code === 'cancelled';
-      this.settle(job, cancelled ? undefined : error instanceof Error ? error.message : String(error));
+      const parts = cancelled ? [] : this.unwritten(job, error);
+      // One model that is not there must not keep the others from being written.
+      for (const part of parts) await this.perform(part, sampling, signal);
+      if (parts.length === 0)
+        this.settle(job, cancelled ? undefined : error instanceof Error ? error.message : String(error));
     } finally {
       this.busy.delete(job.host);
       this.changed();
     }
+  }
+
+  /** What is left of a job that failed, a model each; nothing where that would fail in the same way. */
+  private unwritten(job: CompareJob, error: unknown): CompareJob[] {
+    const unreachable = !(error instanceof TuneyardError) || LOST.includes(error.code);
+    if (job.models.length < 2 || unreachable) return [];
+    return job.models.flatMap((model) => {
+      const prompts = job.prompts.filter(({ id }) => this.texts.get(key(id, model.id))?.state !== 'done');
+      return prompts.length > 0 ? [{ ...job, models: [model], prompts }] : [];
+    });
   }
 
   private take(job: CompareJob, line: CompareLine, doing: (stage: string) => void): void {
@@ -286,6 +300,9 @@ export class CompareModel implements Disposable {
 }
 
 const key = (prompt: string, model: string): string => `${prompt} ${model}`;
+
+/** Failures of a host rather than of a model. */
+const LOST: ErrorCode[] = ['connection_failed', 'connection_lost', 'timed_out', 'auth_failed', 'install_failed'];
 
 const LINES = ['model', 'text', 'cell', 'report'];
 

@@ -20,7 +20,8 @@ export interface LineStyle {
 export function xScale(palette: Palette, format: (x: number) => string): ScaleOptions<'linear'> {
   return {
     type: 'linear',
-    ticks: { ...ticks(palette), callback: (value) => format(Number(value)) },
+    // All have the height of two.
+    ticks: { ...ticks(palette), sampleSize: 2, callback: (value) => format(Number(value)) },
     grid: { display: false },
     border: { color: palette.grid },
   } as ScaleOptions<'linear'>;
@@ -35,7 +36,7 @@ export function yScale(palette: Palette, format: (y: number) => string, maxTicks
   } as ScaleOptions<'linear'>;
 }
 
-const ticks = (palette: Palette) => ({ color: palette.dim, maxTicksLimit: 6, maxRotation: 0, sampleSize: 2 });
+const ticks = (palette: Palette) => ({ color: palette.dim, maxTicksLimit: 6, maxRotation: 0 });
 
 export function tooltipStyle(palette: Palette): Partial<TooltipOptions<'line'>> {
   return {

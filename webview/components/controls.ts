@@ -91,6 +91,8 @@ interface NumberOptions {
   onChange(value: number): void;
 }
 
+// A text field is named by the text in it, whatever `aria-label` says; styles hide that text.
+
 /** A number; what is none, or out of range, is put back. */
 export function numberField({
   label,
@@ -117,11 +119,10 @@ export function numberField({
     ><span>${label}</span
     ><vscode-text-field
       class="number"
-      aria-label=${label}
       .value=${live(String(value))}
       ?disabled=${disabled ?? false}
       @change=${change}
-    ></vscode-text-field
+      >${label}</vscode-text-field
   ></label>`;
 }
 
@@ -143,14 +144,14 @@ export function textArea({ label, value, placeholder, rows = 2, onChange }: Text
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) take(event);
   };
   return html`<vscode-text-area
-    aria-label=${label}
     placeholder=${placeholder ?? nothing}
     rows=${rows}
     resize="vertical"
     .value=${live(value)}
     @change=${take}
     @keydown=${key}
-  ></vscode-text-area>`;
+    >${label}</vscode-text-area
+  >`;
 }
 
 /** `shown`: the value as people read it. */

@@ -9,6 +9,7 @@ import { THEMES } from './support/themes';
 describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped: ${WITHOUT_CHROMIUM})` : ''}`, () => {
   let browser: Browser;
   const closing: { close(): unknown }[] = [];
+  const until = (check: () => unknown) => vi.waitFor(check, { timeout: 30_000, interval: 50 });
 
   beforeAll(async () => {
     browser = await openBrowser();
@@ -91,7 +92,7 @@ describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped
     );
     for (const theme of ['dark', 'light', 'high-contrast', 'high-contrast-light'] as const) {
       await panel.setTheme(theme);
-      await vi.waitFor(async () => expect(await painted(page, 'loss', THEMES[theme]['charts-blue']!)).toBe(true));
+      await until(async () => expect(await painted(page, 'loss', THEMES[theme]['charts-blue']!)).toBe(true));
       for (const name of ['learning_rate', 'grad_norm', 'tokens_per_second', 'memory']) {
         expect(await painted(page, name, THEMES[theme]['charts-blue']!), `${name} in ${theme}`).toBe(true);
       }
@@ -133,19 +134,19 @@ describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped
     await page.mouse.down();
     await page.mouse.move(box.x + box.width * 0.6, y, { steps: 4 });
     await page.mouse.up();
-    await vi.waitFor(() => expect(views.at(-1)!.from).toBeGreaterThan(5000));
+    await until(() => expect(views.at(-1)!.from).toBeGreaterThan(5000));
     const { from, to } = views.at(-1)!;
     expect(to! - from!).toBeLessThan(4000);
     await chart(page, /^Gradient norm/).press('ArrowRight');
-    await vi.waitFor(() => expect(views.at(-1)!.from).toBeCloseTo(from! + (to! - from!) / 10, 0));
+    await until(() => expect(views.at(-1)!.from).toBeCloseTo(from! + (to! - from!) / 10, 0));
     await chart(page, /^Loss/).press('ArrowUp');
-    await vi.waitFor(() => expect(views.at(-1)!.to! - views.at(-1)!.from!).toBeLessThan((to! - from!) * 0.9));
+    await until(() => expect(views.at(-1)!.to! - views.at(-1)!.from!).toBeLessThan((to! - from!) * 0.9));
     await page.getByRole('button', { name: 'Reset zoom' }).click();
-    await vi.waitFor(() => expect(views.at(-1)!.from).toBeUndefined());
+    await until(() => expect(views.at(-1)!.from).toBeUndefined());
     await chart(page, /^Loss/).press('+');
-    await vi.waitFor(() => expect(views.at(-1)!.from).toBeGreaterThan(0));
+    await until(() => expect(views.at(-1)!.from).toBeGreaterThan(0));
     await chart(page, /^Loss/).dblclick();
-    await vi.waitFor(() => expect(views.at(-1)!.from).toBeUndefined());
+    await until(() => expect(views.at(-1)!.from).toBeUndefined());
   });
 
   it('keeps what was chosen when it is hidden, moved or reloaded', async () => {
@@ -154,16 +155,16 @@ describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped
     await page.getByText('b', { exact: true }).waitFor();
     await page.getByRole('combobox').click();
     await page.getByRole('option', { name: 'time' }).click();
-    await vi.waitFor(() => expect(views.at(-1)!.x).toBe('time'));
+    await until(() => expect(views.at(-1)!.x).toBe('time'));
     await page.getByRole('checkbox', { name: 'Log' }).click();
     await page.getByRole('slider', { name: 'Smooth' }).fill('80');
-    await vi.waitFor(() => expect(views.at(-1)!.smoothing).toBe(40));
+    await until(() => expect(views.at(-1)!.smoothing).toBe(40));
     await page.getByRole('switch', { name: 'a', exact: true }).click();
     await chart(page, /^Loss/).press('ArrowUp');
-    await vi.waitFor(() => expect(views.at(-1)!.from).toBeGreaterThan(0));
+    await until(() => expect(views.at(-1)!.from).toBeGreaterThan(0));
     const before = views.at(-1)!;
     await panel.reload();
-    await vi.waitFor(async () =>
+    await until(async () =>
       expect(await page.getByRole('switch', { name: 'a', exact: true }).getAttribute('aria-checked')).toBe('false'),
     );
     expect(views.at(-1)).toEqual({ ...before, id: expect.any(Number) });
@@ -192,10 +193,10 @@ describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped
     const orange = THEMES.dark['charts-orange']!;
     expect(await painted(page, 'loss', orange)).toBe(true);
     await page.getByRole('switch', { name: 'sweep-2', exact: true }).click();
-    await vi.waitFor(async () => expect(await painted(page, 'loss', orange)).toBe(false));
+    await until(async () => expect(await painted(page, 'loss', orange)).toBe(false));
     await page.getByRole('button', { name: 'Remove sweep-2 from the charts' }).click();
-    await vi.waitFor(() => expect(panel.model.runs.map(({ run }) => run)).toEqual(['sweep-1', 'sweep-3', 'sweep-4']));
-    await vi.waitFor(async () => expect(await page.locator('.run').count()).toBe(3));
+    await until(() => expect(panel.model.runs.map(({ run }) => run)).toEqual(['sweep-1', 'sweep-3', 'sweep-4']));
+    await until(async () => expect(await page.locator('.run').count()).toBe(3));
     expect(panel.complaints).toEqual([]);
   });
 
@@ -204,7 +205,7 @@ describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped
     await none.page.getByText('No run is shown').waitFor();
     await none.picture('loss-none');
     await none.page.getByRole('button', { name: 'Start a fine-tune' }).click();
-    await vi.waitFor(() => expect(none.asked).toEqual([{ action: 'start' }]));
+    await until(() => expect(none.asked).toEqual([{ action: 'start' }]));
     const begun = new ColumnRun({ host: 'local', run: 'begun' }, 10);
     const waiting = new ColumnRun({ host: 'local', run: 'waiting' }, 10);
     waiting.summary = { ...waiting.summary!, state: 'queued' };
@@ -213,7 +214,7 @@ describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped
     await panels[0]!.picture('loss-begun');
     await panels[1]!.page.getByText('It begins by itself').waitFor();
     await panels[1]!.page.getByRole('button', { name: 'Stop' }).click();
-    await vi.waitFor(() => expect(panels[1]!.asked).toEqual([{ action: 'stop', run: waiting.ref }]));
+    await until(() => expect(panels[1]!.asked).toEqual([{ action: 'stop', run: waiting.ref }]));
   });
 
   it('tells hovered values, checkpoints and warnings, also to who uses the keyboard and hears them', async () => {
@@ -222,9 +223,9 @@ describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped
     await chart(page, /^Loss\. a: 400 values/).focus();
     await page.keyboard.press('Shift+ArrowRight');
     const live = page.locator('#live');
-    await vi.waitFor(async () => expect(await live.textContent()).toMatch(/^step \d.*smoothed: \d.*train: \d/));
+    await until(async () => expect(await live.textContent()).toMatch(/^step \d.*smoothed: \d.*train: \d/));
     for (let i = 0; i < 19; i++) await page.keyboard.press('Shift+ArrowRight');
-    await vi.waitFor(async () => expect(await live.textContent()).toMatch(/Checkpoint at step 80/));
+    await until(async () => expect(await live.textContent()).toMatch(/Checkpoint at step 80/));
     expect(await live.textContent()).toMatch(/evaluation/);
     await picture('loss-read');
     await page.keyboard.press('Escape');
@@ -244,7 +245,7 @@ describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped
     const { page, saved } = await open([run('a')]);
     await figures(page, 'step 400/800').waitFor();
     await page.getByRole('button', { name: 'Save the charts as a picture' }).click();
-    await vi.waitFor(() => expect(saved).toHaveLength(1));
+    await until(() => expect(saved).toHaveLength(1));
     const png = Buffer.from(saved[0]!, 'base64');
     expect(png.subarray(1, 4).toString()).toBe('PNG');
     expect(png.readUInt32BE(16)).toBeGreaterThan(1500);
