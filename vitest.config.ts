@@ -6,11 +6,27 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 export default defineConfig({
   resolve: { alias: { '@protocol': here('src/protocol'), '@runner': here('remote-runner/src'), '@host': here('src') } },
   test: {
-    include: ['test/**/*.test.ts'],
     // Generous: two cores may be busy with other things, and a test that hangs fails all the same.
     // onnxruntime-node is a native addon with threads of its own: one process a file, never worker threads.
     pool: 'forks',
     testTimeout: 240_000,
     hookTimeout: 240_000,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'plain', include: ['test/**/*.test.ts'], exclude: ['test/vscode/**'] },
+      },
+      {
+        // A browser, VS Code and a training at once fill a machine: one file at a time, when all else is done.
+        extends: true,
+        test: {
+          name: 'vscode',
+          include: ['test/vscode/**/*.test.ts'],
+          globalSetup: 'test/support/vscode/setup.ts',
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

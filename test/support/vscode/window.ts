@@ -1,82 +1,11 @@
-/** A VS Code window in a real browser, with the packaged extension in it, as a person has it. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+/** A window of VS Code as a person uses it: palette, quick picks, trees, notifications, panels. */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Browser, chromium, type FrameLocator, type Locator, type Page } from 'playwright-core';
-import { build } from '../../../scripts/build.mjs';
-import { findChromium, installVsCode, startVsCode } from '../../../scripts/lib/vscode.mjs';
-import { packageExtension } from '../../../scripts/package.mjs';
+import type { FrameLocator, Locator, Page } from 'playwright-core';
 
-const ARTIFACTS = fileURLToPath(new URL('../../../artifacts/vscode', import.meta.url));
-const CHROMIUM_ARGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
+export const ARTIFACTS = fileURLToPath(new URL('../../../artifacts/vscode', import.meta.url));
 
-/** Why there can be no VS Code here; undefined where there can. Installs what may be installed. */
-export async function missingForVsCode(): Promise<string | undefined> {
-  const say = (line: string) => process.stdout.write(`${line}\n`);
-  const browser = await findChromium(say);
-  return 'missing' in browser ? browser.missing : installVsCode(say);
-}
-
-export interface VsCodeOptions {
-  settings?: Record<string, unknown>;
-  env?: Record<string, string>;
-  locale?: string;
-}
-
-export class VsCode {
-  private constructor(
-    readonly dir: string,
-    readonly home: string,
-    /** The folder that windows open. */
-    readonly workspace: string,
-    private readonly port: number,
-    private readonly browser: Browser,
-    private readonly closeServer: () => Promise<void>,
-  ) {}
-
-  static async start({ settings, env, locale }: VsCodeOptions = {}): Promise<VsCode> {
-    if (!(await build(() => {}))) throw new Error('the extension does not build');
-    const dir = await mkdtemp(join(tmpdir(), 'tuneyard-vscode-'));
-    const workspace = join(dir, 'workspace');
-    await mkdir(workspace);
-    await mkdir(ARTIFACTS, { recursive: true });
-    const vsix = await packageExtension(join(dir, 'tuneyard.vsix'));
-    const server = await startVsCode({ dir, vsix, ...(settings && { settings }), ...(env && { env }) });
-    const found = await findChromium();
-    if ('missing' in found) throw new Error(found.missing);
-    const browser = await chromium.launch({
-      executablePath: found.path,
-      args: [...CHROMIUM_ARGS, ...(locale ? [`--lang=${locale}`] : [])],
-    });
-    return new VsCode(dir, server.home, workspace, server.port, browser, server.close);
-  }
-
-  /** A fresh window on the workspace; ready when extensions run. */
-  async open(): Promise<Window> {
-    const context = await this.browser.newContext({ viewport: { width: 1440, height: 900 } });
-    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
-    const page = await context.newPage();
-    await page.goto(`http://127.0.0.1:${this.port}/?folder=${encodeURIComponent(this.workspace)}`);
-    const window = new Window(page);
-    await window.ready();
-    return window;
-  }
-
-  async close(): Promise<void> {
-    await this.browser.close();
-    await this.closeServer();
-    await rm(this.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
-  }
-}
+export type Theme = 'light' | 'dark';
 
 export class Window {
   constructor(readonly page: Page) {}
@@ -84,74 +13,131 @@ export class Window {
   async ready(): Promise<void> {
     await this.page.locator('.activitybar .action-label[aria-label="Tuneyard"]').waitFor();
     await this.page.locator('.explorer-folders-view .monaco-list-row').first().waitFor();
+    // While extensions start, what they contribute may not be in the palette yet.
+    await this.page.locator('.statusbar-item').getByText('Activating Extensions').waitFor({ state: 'hidden' });
   }
 
   async reload(): Promise<void> {
     await this.page.reload();
     await this.page.locator('.activitybar .action-label[aria-label="Tuneyard"]').waitFor();
+    await this.page.locator('.statusbar-item').getByText('Activating Extensions').waitFor({ state: 'hidden' });
   }
 
-  /** Runs a command by its name in the palette. */
+  get input(): Locator {
+    return this.page.locator('.quick-input-widget:visible input:not([type=checkbox])');
+  }
+
+  /** The rows of a quick pick that are in view. */
+  get choices(): Locator {
+    return this.page.locator('.quick-input-widget:visible .quick-input-list .monaco-list-row');
+  }
+
+  /** Runs a command by its name in the palette: `Tuneyard: New Recipe`. */
   async command(name: string): Promise<void> {
-    await this.page.keyboard.press('F1');
-    const input = this.page.locator('.quick-input-widget input.input');
-    await input.fill(`>${name}`);
-    await this.page
-      .locator('.quick-input-list .monaco-list-row')
-      .filter({ hasText: name.replace(/^Tuneyard: /, '') })
-      .first()
-      .waitFor();
-    await this.page.keyboard.press('Enter');
+    const row = this.choices.filter({ has: this.page.getByText(name, { exact: true }) }).first();
+    for (let tries = 1; ; tries++) {
+      await this.page.keyboard.press('F1');
+      await this.input.fill(`>${name}`);
+      try {
+        await row.click({ timeout: 5000 });
+        return;
+      } catch (error) {
+        // The palette lists what was there when it was opened.
+        if (tries === 4) throw error;
+        await this.page.keyboard.press('Escape');
+      }
+    }
+  }
+
+  /** The title of the question that is being asked. */
+  question(title: string | RegExp): Locator {
+    return this.page.locator('.quick-input-widget:visible .quick-input-title').filter({ hasText: title });
   }
 
   /** Chooses in a quick pick; without a text: what is offered first. */
   async pick(text?: string | RegExp): Promise<void> {
-    const rows = this.page.locator('.quick-input-list .monaco-list-row');
-    const row = text === undefined ? rows.first() : rows.filter({ hasText: text }).first();
-    await row.waitFor();
-    await row.click();
+    if (text === undefined) {
+      await this.choices.first().waitFor();
+      await this.page.keyboard.press('Enter');
+    } else await this.choices.filter({ hasText: text }).first().click();
   }
 
   async type(text: string): Promise<void> {
-    const input = this.page.locator('.quick-input-widget input.input');
-    await input.fill(text);
+    await this.input.fill(text);
     await this.page.keyboard.press('Enter');
   }
 
-  async showSidebar(): Promise<void> {
-    const label = this.page.locator('.activitybar .action-item:has(.action-label[aria-label="Tuneyard"])');
-    if (!(await label.getAttribute('class'))?.includes('checked')) await label.click();
+  async showSidebar(name = 'Tuneyard'): Promise<void> {
+    const item = this.page.locator(`.activitybar .action-item:has(.action-label[aria-label^="${name}"])`);
+    if (!(await item.getAttribute('class'))?.includes('checked')) await item.locator('.action-label').click();
   }
 
+  /** A row of a tree in the side bar. */
   row(name: string | RegExp): Locator {
-    return this.page.getByRole('treeitem', { name }).first();
+    return this.page.locator('.sidebar').getByRole('treeitem', { name }).first();
+  }
+
+  /** Presses a button of a row, which shows when the mouse is over it. */
+  async act(row: Locator, button: string): Promise<void> {
+    await row.hover();
+    await row.getByRole('button', { name: button }).click();
+  }
+
+  /** Chooses from a row's context menu. */
+  async menu(row: Locator, item: string): Promise<void> {
+    await row.click({ button: 'right' });
+    await this.page
+      .locator('.context-view, .monaco-menu-container')
+      .getByRole('menuitem', { name: item })
+      .first()
+      .click();
   }
 
   notification(text: string | RegExp): Locator {
     return this.page.locator('.notification-toast').filter({ hasText: text });
   }
 
-  /** The panel whose tab is in front. */
+  /** All that is shown as notification, for the message of a test that fails. */
+  async toasts(): Promise<string[]> {
+    return this.page.locator('.notification-toast .notification-list-item-message').allInnerTexts();
+  }
+
+  dialog(text: string | RegExp): Locator {
+    return this.page.locator('.monaco-dialog-box').filter({ hasText: text });
+  }
+
+  /** The page of the panel that is in front. */
   get panel(): FrameLocator {
-    return this.page.frameLocator('iframe.webview.ready').frameLocator('#active-frame');
+    return this.page.frameLocator('iframe.webview.ready:visible').frameLocator('#active-frame');
+  }
+
+  get editor(): Locator {
+    return this.page.locator('.editor-instance .view-lines').first();
   }
 
   async openFile(name: string): Promise<void> {
     await this.page.keyboard.press('Control+P');
-    const input = this.page.locator('.quick-input-widget input.input');
-    await input.fill(name);
-    await this.pick(name);
+    await this.input.fill(name);
+    await this.choices.filter({ hasText: name }).first().click();
+    await this.page.locator('.tabs-container .tab.active').filter({ hasText: name }).waitFor();
   }
 
-  async theme(kind: 'light' | 'dark'): Promise<void> {
-    await this.page.keyboard.press('Escape');
-    await this.command('Preferences: Color Theme');
-    await this.type(kind === 'light' ? 'Light Modern' : 'Dark Modern');
+  async theme(kind: Theme): Promise<void> {
+    await this.page.emulateMedia({ colorScheme: kind });
     await this.page.locator(`.monaco-workbench.${kind === 'light' ? 'vs' : 'vs-dark'}`).waitFor();
   }
 
-  /** Keeps a picture in artifacts/vscode. */
+  /** Keeps pictures in artifacts/vscode: NAME-light.png and NAME-dark.png. */
+  async screenshots(name: string): Promise<void> {
+    // No caret that blinks, no hover that happens to stand there.
+    await this.page.mouse.move(720, 895);
+    for (const kind of ['light', 'dark'] as const) {
+      await this.theme(kind);
+      await this.screenshot(`${name}-${kind}`);
+    }
+  }
+
   async screenshot(name: string): Promise<void> {
-    await this.page.screenshot({ path: join(ARTIFACTS, `${name}.png`) });
+    await this.page.screenshot({ path: join(ARTIFACTS, `${name}.png`), animations: 'disabled', caret: 'hide' });
   }
 }
