@@ -6,9 +6,9 @@ import type { DatasetPreview } from '@protocol/preview';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
 import { lookAtData, type SeenData } from '../recipes/dataFacts';
+import { withHelp } from '../recipes/helpFor';
 import type { LocalRunner } from '../recipes/localRunner';
 import { activeUri, isData, isRecipe, passedUri, pickFile } from '../recipes/pickFile';
-import type { ReadOnlyPages } from '../recipes/readOnlyPages';
 import { datasetPath } from '../recipes/recipePaths';
 import type { RecipeServices } from '../recipes/recipeServices';
 import { isRecord, parseRecipe, RECIPE_SUFFIX } from '../recipes/recipeText';
@@ -30,10 +30,7 @@ export class DatasetPreviews implements vscode.DocumentLinkProvider, vscode.Disp
   };
   private readonly subscriptions: vscode.Disposable[];
 
-  constructor(
-    private readonly services: RecipeServices,
-    private readonly pages: ReadOnlyPages,
-  ) {
+  constructor(private readonly services: RecipeServices) {
     this.subscriptions = [
       ...Object.values(this.styles),
       vscode.languages.registerDocumentLinkProvider({ pattern: '**', scheme: 'tuneyard-page' }, this),
@@ -53,18 +50,35 @@ export class DatasetPreviews implements vscode.DocumentLinkProvider, vscode.Disp
     const uri =
       active && (isRecipe(active) || isData(active)) ? active : await pickFile({ title, recipes: true, data: true });
     if (!uri) return;
-    const recipe = isRecipe(uri) ? uri.fsPath : await recipeOf(uri.fsPath);
-    if (recipe !== undefined) await (await vscode.workspace.openTextDocument(recipe)).save();
-    const { preview, unit } = await withProgress(title, (_, signal) =>
-      recipe === undefined
-        ? lookAtData(this.services.local, uri.fsPath, { signal })
-        : lookThroughRecipe(this.services.local, recipe, signal),
-    );
+    const seen = isRecipe(uri) ? await this.throughRecipe(title, uri) : await this.asItIs(title, uri.fsPath);
+    if (!seen) return;
+    const { preview, unit } = seen;
     const page = previewPage(preview, unit);
     const name = l10n.t('Preview of {0}', basename(preview.path));
-    const editor = await this.pages.show(name, preview.path, page.text);
+    const editor = await this.services.pages.show(name, preview.path, page.text);
     this.shown.set(editor.document.uri.toString(), { page, data: vscode.Uri.file(preview.path) });
     this.decorate(editor);
+  }
+
+  private throughRecipe(title: string, uri: vscode.Uri): Promise<SeenData | undefined> {
+    return withHelp(this.services, uri, async (document) => {
+      await document.save();
+      return withProgress(title, (_, signal) => lookThroughRecipe(this.services.local, uri.fsPath, signal));
+    });
+  }
+
+  /** As a recipe beside it would, where there is one that is sound. */
+  private asItIs(title: string, data: string): Promise<SeenData> {
+    const { local } = this.services;
+    return withProgress(title, async (_, signal) => {
+      const recipe = await recipeOf(data);
+      const plain = () => lookAtData(local, data, { signal });
+      if (recipe === undefined) return plain();
+      return lookThroughRecipe(local, recipe, signal).catch((error: unknown) => {
+        if (signal.aborted) throw error;
+        return plain();
+      });
+    });
   }
 
   provideDocumentLinks(document: vscode.TextDocument): vscode.DocumentLink[] {

@@ -4,29 +4,26 @@ import type { Estimate } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
 import { estimateText, verdict } from './estimateText';
+import { withHelp } from './helpFor';
 import type { HostMemory } from './hostMemory';
 import { activeUri, isRecipe, passedUri, pickFile } from './pickFile';
 import { localMemory, memoryOf } from './pickHost';
-import type { ReadOnlyPages } from './readOnlyPages';
 import type { RecipeServices } from './recipeServices';
 import { withProgress } from './withProgress';
 
-export async function estimateMemory(
-  services: RecipeServices,
-  pages: ReadOnlyPages,
-  argument?: unknown,
-): Promise<void> {
+export async function estimateMemory(services: RecipeServices, argument?: unknown): Promise<void> {
   const title = l10n.t('Estimate memory');
   const active = passedUri(argument) ?? activeUri();
   const uri = active && isRecipe(active) ? active : await pickFile({ title, recipes: true, data: false });
   if (!uri) return;
-  await (await vscode.workspace.openTextDocument(uri)).save();
-  const estimate = await withProgress(title, (_, signal) =>
-    services.local.run<Estimate>(['estimate', uri.fsPath], { signal }),
-  );
+  const estimate = await withHelp(services, uri, async (document) => {
+    await document.save();
+    return withProgress(title, (_, signal) => services.local.run<Estimate>(['estimate', uri.fsPath], { signal }));
+  });
+  if (!estimate) return;
   const places = await placesOf(services, estimate);
   const name = basename(uri.fsPath);
-  await pages.show(l10n.t('Memory of {0}', name), uri.toString(), estimateText(name, estimate, places));
+  await services.pages.show(l10n.t('Memory of {0}', name), uri.toString(), estimateText(name, estimate, places));
   const used = services.recent.host(uri.fsPath);
   const place = places.find(({ label }) => label === services.hosts.get(used ?? 'local')?.label);
   if (place) vscode.window.showInformationMessage(verdict(estimate, place));

@@ -26,7 +26,7 @@ export async function openExample(services: RecipeServices): Promise<void> {
     ? existing
     : await unpack(context.extensionPath, await makeFreshFolder(parent, FOLDER));
   const document = await vscode.workspace.openTextDocument(join(folder, RECIPE));
-  await vscode.window.showTextDocument(document);
+  await vscode.window.showTextDocument(document, { preview: false });
   const start = l10n.t('Start Fine-tune');
   const chosen = await vscode.window.showInformationMessage(
     l10n.t('The example lies in {0}. It trains in a minute or two on any machine.', folder),

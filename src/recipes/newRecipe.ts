@@ -38,7 +38,7 @@ export async function newRecipe(services: RecipeServices, argument?: unknown): P
     if (host === BACK) continue;
     const recipe = await writeProposal(services, data.fsPath, model, proposal);
     await services.recent.useHost(host, recipe);
-    await vscode.window.showTextDocument(vscode.Uri.file(recipe));
+    await vscode.window.showTextDocument(vscode.Uri.file(recipe), { preview: false });
     return;
   }
 }

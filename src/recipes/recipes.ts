@@ -4,42 +4,31 @@ import type { Commands } from '../commands';
 import type { DatasetPreviews } from '../datasets/preview';
 import type { Services } from '../services';
 import { RecipeCodeLens } from './codeLens';
-import type { ReadOnlyPages } from './readOnlyPages';
-import { recipeServices } from './recipeServices';
+import { type RecipeServices, recipeServices } from './recipeServices';
 
 const LANGUAGE = 'tune-recipe';
 
-/** Made at the first use, and disposed of with the extension. */
-interface Views {
-  pages: ReadOnlyPages;
-  previews: DatasetPreviews;
-}
-
 export function recipeCommands(services: Services): Commands {
   const shared = recipeServices(services);
-  let views: Promise<Views> | undefined;
-  const open = () => {
-    views ??= openViews(services);
-    return views;
-  };
+  let previews: Promise<DatasetPreviews> | undefined;
   return {
     'tuneyard.startFineTune': async (argument?: unknown) => (await import('./start')).startFineTune(shared, argument),
     'tuneyard.newRecipe': async (argument?: unknown) => (await import('./newRecipe')).newRecipe(shared, argument),
     'tuneyard.openExample': async () => (await import('./example')).openExample(shared),
-    'tuneyard.previewData': async (argument?: unknown) => (await open()).previews.preview(argument),
-    'tuneyard.estimateMemory': async (argument?: unknown) => {
-      const { estimateMemory } = await import('./estimateMemory');
-      return estimateMemory(shared, (await open()).pages, argument);
+    'tuneyard.previewData': async (argument?: unknown) => {
+      previews ??= openPreviews(shared);
+      return (await previews).preview(argument);
     },
+    'tuneyard.estimateMemory': async (argument?: unknown) =>
+      (await import('./estimateMemory')).estimateMemory(shared, argument),
   };
 }
 
-async function openViews(services: Services): Promise<Views> {
+async function openPreviews(services: RecipeServices): Promise<DatasetPreviews> {
   const { DatasetPreviews } = await import('../datasets/preview');
-  const { pages } = services;
-  const previews = new DatasetPreviews(recipeServices(services), pages);
+  const previews = new DatasetPreviews(services);
   services.context.subscriptions.push(previews);
-  return { pages, previews };
+  return previews;
 }
 
 /** CodeLens, problems and quick fixes of recipes. */

@@ -1,12 +1,12 @@
 /** "Start Fine-tune": from a recipe, or from data for which a recipe is then proposed, to a run with its chart open. */
 import { dirname } from 'node:path';
-import { type ErrorPlace, TuneyardError } from '@protocol/errors';
+import { TuneyardError } from '@protocol/errors';
 import type { Estimate } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
-import { type ErrorAction, showError } from '../commands';
 import type { RunRef } from '../runs/runs';
-import { findingOf, missingFiles } from './findings';
+import { missingFiles } from './findings';
+import { withHelp } from './helpFor';
 import { propose, writeProposal } from './newRecipe';
 import { activeUri, isData, isRecipe, passedUri, pickFile } from './pickFile';
 import { defaultHost, pickHost } from './pickHost';
@@ -15,7 +15,6 @@ import { pickModel } from './pickModel';
 import { BACK } from './pickStep';
 import type { RecipeServices } from './recipeServices';
 import { parseRecipe, recipeName } from './recipeText';
-import { showKey, showLine } from './showPlace';
 import { withProgress } from './withProgress';
 
 /** @param argument the file that a menu or a CodeLens was called on; else the active one, else one is picked */
@@ -47,28 +46,25 @@ async function startData(services: RecipeServices, data: vscode.Uri): Promise<vo
     if (host === undefined) return;
     if (host === BACK) continue;
     const recipe = vscode.Uri.file(await writeProposal(services, data.fsPath, model, proposal));
-    await vscode.window.showTextDocument(recipe);
+    await vscode.window.showTextDocument(recipe, { preview: false });
     return startRecipe(services, recipe, host);
   }
 }
 
 /** @param host where; asked for where it is not given and the settings name none */
 async function startRecipe(services: RecipeServices, uri: vscode.Uri, host?: string): Promise<void> {
-  const document = await vscode.workspace.openTextDocument(uri);
-  if (document.isDirty && !(await document.save())) {
-    throw new TuneyardError('not_writable', l10n.t('{0} could not be saved, so nothing was started.', uri.fsPath));
-  }
-  const text = document.getText();
-  try {
+  await withHelp(services, uri, async (document) => {
+    if (document.isDirty && !(await document.save())) {
+      throw new TuneyardError('not_writable', l10n.t('{0} could not be saved, so nothing was started.', uri.fsPath));
+    }
+    const text = document.getText();
     const recipe = await checkedRecipe(text, uri.fsPath);
     const chosen = host ?? (await whichHost(services, uri.fsPath));
     if (chosen === undefined) return;
     await services.recent.useHost(chosen, uri.fsPath);
     const run = await startOn(services, chosen, { uri, text, recipe });
     await vscode.commands.executeCommand('tuneyard.showLoss', run);
-  } catch (error) {
-    await showError(error, services.log, helpFor(error, uri, text));
-  }
+  });
 }
 
 /** Form and files, before anything connects. @throws TuneyardError `recipe_invalid`, `file_not_found` */
@@ -126,27 +122,4 @@ async function startOn(
 /** A model that is not here yet, or a look that takes too long: the host will know. */
 function isUnknownHere({ code }: TuneyardError): boolean {
   return code === 'hub_failed' || code === 'timed_out' || code === 'internal' || code === 'device_unavailable';
-}
-
-/** The one button that helps. */
-function helpFor(error: unknown, uri: vscode.Uri, text: string): ErrorAction | undefined {
-  if (!(error instanceof TuneyardError)) return undefined;
-  const { value } = parseRecipe(text);
-  const { place } = error;
-  if (isDataLine(place, uri.fsPath)) {
-    return { title: l10n.t('Show line {0}', place.line), run: () => showLine(vscode.Uri.file(place.file), place.line) };
-  }
-  const key = typeof error.data.key === 'string' ? error.data.key.split('.') : value && findingOf(error, value)?.key;
-  if (key) return { title: l10n.t('Show in the recipe'), run: () => showKey(uri, key) };
-  if (error.code === 'recipe_invalid') {
-    return {
-      title: l10n.t('Show problems'),
-      run: () => vscode.commands.executeCommand('workbench.actions.view.problems'),
-    };
-  }
-  return undefined;
-}
-
-function isDataLine(place: ErrorPlace | undefined, recipe: string): place is ErrorPlace & { line: number } {
-  return place?.line !== undefined && place.file !== recipe && place.file.startsWith('/');
 }
