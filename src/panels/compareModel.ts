@@ -87,7 +87,7 @@ export class CompareModel implements Disposable {
 
   addModels(models: readonly Column[]): void {
     const known = new Set(this.models.map(({ id }) => id));
-    this.models = [...this.models, ...models.filter(({ id }) => !known.has(id))];
+    this.models = toldApart([...this.models, ...models.filter(({ id }) => !known.has(id))]);
     this.changed();
   }
 
@@ -297,6 +297,14 @@ export class CompareModel implements Disposable {
   private changed(): void {
     this.changes.fire(this.state);
   }
+}
+
+/** Runs of one name are told apart by their ids. */
+function toldApart(models: readonly Column[]): Column[] {
+  return models.map((model) => {
+    const isAlone = models.filter(({ label }) => label === model.label).length === 1;
+    return isAlone || model.run === undefined ? model : { ...model, label: `${model.label} · ${model.run}` };
+  });
 }
 
 const key = (prompt: string, model: string): string => `${prompt} ${model}`;

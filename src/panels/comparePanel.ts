@@ -6,6 +6,7 @@ import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
 import { showError } from '../commands';
 import { withProgress } from '../recipes/withProgress';
+import { runName } from '../runs/describe';
 import type { HostRun, RunRef } from '../runs/runs';
 import type { Services } from '../services';
 import { compareJson, compareMarkdown } from './compareExport';
@@ -18,7 +19,7 @@ import { appendPreference } from './preferences';
 /** Opens a comparison of a run with what it began with, or an empty one to fill. `step`: of the checkpoint to compare. */
 export async function showCompare(services: Services, run?: RunRef, step?: number): Promise<void> {
   const kept = run && (await firstColumns(services, run, step));
-  const title = run ? l10n.t('Compare: {0}', run.run) : l10n.t('Compare');
+  const title = run ? l10n.t('Compare: {0}', runName(run.run)) : l10n.t('Compare');
   const panel = vscode.window.createWebviewPanel(
     COMPARE_PANEL,
     title,
@@ -46,7 +47,7 @@ export function fillComparePanel(
 }
 
 async function firstColumns(services: Services, { host, run }: RunRef, step?: number): Promise<Partial<CompareState>> {
-  const models = await withProgress(l10n.t('Comparing {0}', run), async (report, signal) => {
+  const models = await withProgress(l10n.t('Comparing {0}', runName(run)), async (report, signal) => {
     const runner = await services.runners.open(host, { signal, onProgress: report });
     return modelsOfRun(runner, run, signal);
   });

@@ -4,6 +4,7 @@ import * as l10n from '@vscode/l10n';
 import { type Disposable, Emitter } from 'vscode-jsonrpc';
 import type { Host } from '../hosts/host';
 import type { Hosts } from '../hosts/hosts';
+import { runName } from '../runs/describe';
 import { type FollowedRun, type RunRef, type Runs, runKey } from '../runs/runs';
 import { lossCsv } from './lossCsv';
 import { LossLines, type MarkTexts } from './lossLines';
@@ -102,16 +103,19 @@ export class LossModel implements Disposable {
     const smoothing =
       view.smoothing ?? defaultSpan(Math.max(0, ...shown.map(({ followed }) => expectedRows(followed))));
     const several = new Set(shown.map(({ followed }) => followed.ref.host)).size > 1;
+    const names = shown.map(({ followed }) => runName(followed.ref.run));
     return {
       view: view.id,
       smoothing,
       runs: shown.map(({ followed, lines }) => {
         const { ref } = followed;
         const host: Host | undefined = hosts.get(ref.host);
+        const name = runName(ref.run);
+        const label = names.indexOf(name) === names.lastIndexOf(name) ? name : ref.run;
         return {
           host: ref.host,
           run: ref.run,
-          label: several ? `${ref.run} · ${host?.label ?? ref.host}` : ref.run,
+          label: several ? `${label} · ${host?.label ?? ref.host}` : label,
           status: lossStatus(followed, runs.get(ref), host),
           ...lines.draw(view, smoothing, markTexts()),
         };

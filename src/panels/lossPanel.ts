@@ -7,6 +7,7 @@ import type { Peer } from '@protocol/rpc';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
 import { showError } from '../commands';
+import { runName } from '../runs/describe';
 import { type HostRun, type RunRef, runKey } from '../runs/runs';
 import type { Services } from '../services';
 import { LossModel } from './lossModel';
@@ -52,7 +53,7 @@ export function fillLossPanel(
   open = { panel, model };
   const rename = () => {
     const { runs } = model;
-    panel.title = runs.length === 1 ? l10n.t('Loss: {0}', runs[0]!.run) : l10n.t('Loss');
+    panel.title = runs.length === 1 ? l10n.t('Loss: {0}', runName(runs[0]!.run)) : l10n.t('Loss');
   };
   rename();
   model.onDidChangeRuns(rename);
@@ -89,8 +90,7 @@ function serve(services: Services, model: LossModel, peer: Peer<LossHostContract
   peer.handle('loss/savePng', ({ base64 }) => told(() => savePng(model, base64)));
   peer.handle('loss/act', ({ action, run }) =>
     told(() => {
-      const known = run && services.runs.get(run);
-      const item = run && { host: run.host, run: known ?? run };
+      const item = run && { host: run.host, run: run.run };
       return vscode.commands.executeCommand(COMMANDS[action], ...(item ? [item] : []));
     }),
   );

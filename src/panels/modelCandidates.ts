@@ -2,6 +2,7 @@
 import type { CompareModel, Sampling } from '@protocol/panels';
 import * as l10n from '@vscode/l10n';
 import type { Runner } from '../runner/runner';
+import { runName } from '../runs/describe';
 import { DEFAULT_SAMPLING } from './compareModel';
 
 export interface RunModels {
@@ -37,9 +38,11 @@ export async function modelsOfRun({ host, peer }: Runner, run: string, signal?: 
   return {
     ...(base !== undefined && { base: model('base', base, l10n.t('base · {0}', modelName(base))) }),
     checkpoints: files.checkpoints.map(({ step, path, best }) =>
-      model('checkpoint', path, l10n.t('{0} · step {1}', run, step), { step, best }),
+      model('checkpoint', path, l10n.t('{0} · step {1}', runName(run), step), { step, best }),
     ),
-    ...(files.model_path !== undefined && { final: model('final', files.model_path, l10n.t('{0} · final', run)) }),
+    ...(files.model_path !== undefined && {
+      final: model('final', files.model_path, l10n.t('{0} · final', runName(run))),
+    }),
     prompts,
     sampling: samplingOf(generation),
     ...(source?.recipe_path !== undefined && { recipe: source.recipe_path }),

@@ -14,7 +14,7 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { buildPanels } from '../../../../scripts/build.mjs';
 import { THEMES, type ThemeName } from './themes';
 
-export const CHROMIUM = process.env.TUNEYARD_CHROMIUM ?? '/usr/bin/chromium';
+const CHROMIUM = process.env.TUNEYARD_CHROMIUM ?? '/usr/bin/chromium';
 /** For the names of tests that are skipped. */
 export const WITHOUT_CHROMIUM = existsSync(CHROMIUM)
   ? undefined
