@@ -29,6 +29,8 @@ export interface SshdOptions {
   hostKeys?: KeyType[];
   /** Lines of `sshd_config` in front of ours; the first to say something wins. */
   config?: string[];
+  /** Variables of every session, beside `HOME`. */
+  env?: Record<string, string>;
 }
 
 export interface HostKey {
@@ -63,7 +65,7 @@ export interface Sshd extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
-export async function startSshd({ hostKeys = ['ed25519'], config = [] }: SshdOptions = {}): Promise<Sshd> {
+export async function startSshd({ hostKeys = ['ed25519'], config = [], env = {} }: SshdOptions = {}): Promise<Sshd> {
   if (PROGRAM === undefined) throw new Error(sshdMissing);
   const dir = await mkdtemp(join(tmpdir(), 'tuneyard-sshd-'));
   // Other accounts that log in read their keys here
@@ -89,7 +91,7 @@ export async function startSshd({ hostKeys = ['ed25519'], config = [] }: SshdOpt
       ...hostKeys.map((type) => `HostKey ${join(dir, `host_${type}`)}`),
       `AuthorizedKeysFile ${authorizedKeys}`,
       `PidFile ${join(dir, 'sshd.pid')}`,
-      `SetEnv HOME=${home}`,
+      `SetEnv ${Object.entries({ HOME: home, ...env }).map(([name, value]) => `${name}=${value}`).join(' ')}`,
       'StrictModes no',
       'UsePAM no',
       'PermitRootLogin yes',

@@ -1,11 +1,8 @@
 /** The runner put on a machine with a home of its own, by the product's code, from servers on loopback. */
-import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { existsSync } from 'node:fs';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Host } from '@host/hosts/host';
 import { LocalHost } from '@host/hosts/local';
@@ -17,50 +14,25 @@ import { type HostFacts, lookAtHost } from '@host/runner/look';
 import { installNode, NODE_VERSION, suitableNode } from '@host/runner/nodeRuntime';
 import { startServe } from '@host/runner/serveProcess';
 import { ONNX_RUNTIME } from '@runner/setup/onnxRuntime';
-import { create } from 'tar';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { putEngine } from '../../support/host/machine';
+import { type Mirror, NODE_ARCHIVE, startMirror } from '../../support/host/mirror';
 import { buildRunner } from '../../support/runner';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const platform = `${process.platform}-${process.arch}`;
-const archive = `node-v${NODE_VERSION}-${platform}.tar.gz`;
-
 let dir: string;
-let server: Server;
-let address: string;
-/** What was asked of the server, and what it answers damaged. */
-let asked: string[] = [];
-let damaged = '';
+let mirror: Mirror;
 let bundle: Bundle;
-
-/** Stands for nodejs.org: this machine's own Node, packed as an official build is. */
-async function packNode(): Promise<void> {
-  const name = archive.replace('.tar.gz', '');
-  await mkdir(join(dir, name, 'bin'), { recursive: true });
-  await cp(process.execPath, join(dir, name, 'bin/node'));
-  await create({ gzip: { level: 1 }, file: join(dir, archive), cwd: dir }, [name]);
-  await rm(join(dir, name), { recursive: true });
-  const hash = createHash('sha256').update(await readFile(join(dir, archive)));
-  await writeFile(join(dir, 'SHASUMS256.txt'), `${'0'.repeat(64)}  other.tar.gz\n${hash.digest('hex')}  ${archive}\n`);
-}
+let owners = 0;
 
 beforeAll(async () => {
+  await buildRunner();
   dir = await mkdtemp(join(tmpdir(), 'tuneyard-install-'));
-  await Promise.all([buildRunner(), packNode()]);
-  server = createServer((request, response) => {
-    asked.push(request.url!);
-    const file = join(dir, basename(request.url!));
-    if (!existsSync(file)) return void response.writeHead(404).end();
-    response.writeHead(200);
-    if (damaged !== '' && request.url!.endsWith(damaged)) return void response.end('not what it says');
-    createReadStream(file).pipe(response);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  mirror = await startMirror(dir);
   bundle = await readBundle(join(root, 'remote-runner'));
 });
 afterAll(async () => {
-  server.close();
+  mirror.close();
   await rm(dir, { recursive: true, force: true });
 });
 
@@ -72,8 +44,14 @@ async function machine(): Promise<{ host: Host; home: string }> {
 function context(more: Partial<InstallContext> = {}): InstallContext & { stages: string[] } {
   const stages: string[] = [];
   return {
-    settings: { nodeMirror: `${address}/dist`, npmRegistry: `${address}/npm`, nuget: `${address}/nuget` },
+    settings: {
+      nodeMirror: `${mirror.address}/dist`,
+      npmRegistry: `${mirror.address}/npm`,
+      nuget: `${mirror.address}/nuget`,
+    },
+    runnerFolder: join(root, 'remote-runner'),
     cache: join(dir, 'cache'),
+    owner: String(++owners),
     onProgress: (stage) => stages.push(stage),
     log: () => {},
     stages,
@@ -81,18 +59,10 @@ function context(more: Partial<InstallContext> = {}): InstallContext & { stages:
   };
 }
 
-/** ONNX Runtime as this checkout has it, where an installation looks for it. */
-async function withEngine(home: string): Promise<void> {
-  const modules = join(home, '.tuneyard/engine', `onnxruntime-${ONNX_RUNTIME[0]!.version}-cpu`, 'node_modules');
-  await mkdir(modules, { recursive: true });
-  const { symlink } = await import('node:fs/promises');
-  for (const { name } of ONNX_RUNTIME) await symlink(join(root, 'node_modules', name), join(modules, name));
-}
-
 describe('the runner on a new machine', () => {
   it('is there once, whole, and answers; the second time costs one look', async () => {
     const { host, home } = await machine();
-    await withEngine(home);
+    await putEngine(home);
     const first = context();
     const runner = await installRunner(host, bundle, first);
     expect(runner.program).toBe(join(home, '.tuneyard/runner', bundle.id, 'bin/tuneyard.mjs'));
@@ -111,7 +81,7 @@ describe('the runner on a new machine', () => {
 
   it('comes once when two windows put it there at the same time', async () => {
     const { host, home } = await machine();
-    await withEngine(home);
+    await putEngine(home);
     const windows = [context(), context()];
     const [one, two] = await Promise.all(windows.map((each) => installRunner(host, bundle, each)));
     expect(one).toEqual(two);
@@ -121,7 +91,7 @@ describe('the runner on a new machine', () => {
 
   it('is not held up by a lock that a lost window left', async () => {
     const { host, home } = await machine();
-    await withEngine(home);
+    await putEngine(home);
     const lock = join(home, '.tuneyard/install.lock');
     await mkdir(lock, { recursive: true });
     await utimes(lock, new Date(Date.now() - 3600e3), new Date(Date.now() - 3600e3));
@@ -131,7 +101,7 @@ describe('the runner on a new machine', () => {
 
   it('is another one when a byte differs, and old ones go, but for the last and those in use', async () => {
     const { host, home } = await machine();
-    await withEngine(home);
+    await putEngine(home);
     const folder = join(home, '.tuneyard/runner');
     const used = await installRunner(host, bundle, context());
     const live = await startServe(host, used, { log: () => {} });
@@ -176,10 +146,10 @@ describe('a Node', () => {
 
   it('is fetched by the machine itself, checked and unpacked', async () => {
     const { host } = await machine();
-    asked = [];
+    mirror.asked = [];
     const node = await installNode(host, await facts(host), context());
     expect((await host.exec([node, '-p', '6*7'])).stdout.trim()).toBe('42');
-    expect(asked).toEqual([`/dist/v${NODE_VERSION}/SHASUMS256.txt`, `/dist/v${NODE_VERSION}/${archive}`]);
+    expect(mirror.asked).toEqual([`/dist/v${NODE_VERSION}/SHASUMS256.txt`, `/dist/v${NODE_VERSION}/${NODE_ARCHIVE}`]);
     expect(suitableNode(await facts(host))).toBeDefined();
   });
 
@@ -187,13 +157,13 @@ describe('a Node', () => {
     const { host, home } = await machine();
     const node = await installNode(host, { ...(await facts(host)), tools: ['tar'] }, context());
     expect((await host.exec([node, '-p', '6*7'])).stdout.trim()).toBe('42');
-    expect(await readdir(join(home, '.tuneyard/node'))).toEqual([archive.replace('.tar.gz', '')]);
-    expect((await stat(join(dir, 'cache', archive))).size).toBeGreaterThan(1e6);
+    expect(await readdir(join(home, '.tuneyard/node'))).toEqual([NODE_ARCHIVE.replace('.tar.gz', '')]);
+    expect((await stat(join(dir, 'cache', NODE_ARCHIVE))).size).toBeGreaterThan(1e6);
   });
 
   it.each([['curl', 'tar'], ['tar']])('that is not what it should be is refused (%s)', async (...tools) => {
     const { host, home } = await machine();
-    damaged = archive;
+    mirror.damaged = NODE_ARCHIVE;
     try {
       const looked = { ...(await facts(host)), tools };
       const installing = installNode(host, looked, context({ cache: join(dir, 'other-cache') }));
@@ -202,7 +172,7 @@ describe('a Node', () => {
         (await readdir(join(home, '.tuneyard/node')).catch(() => [])).filter((name) => name.startsWith('node')),
       ).toEqual([]);
     } finally {
-      damaged = '';
+      mirror.damaged = '';
     }
   });
 
