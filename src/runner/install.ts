@@ -2,10 +2,10 @@
  * Puts the runner on a host: `~/.tuneyard/runner/ID`, new beside the old ones, checked, then switched to by a rename.
  * What is there already costs one command.
  */
-import { randomBytes } from 'node:crypto';
 import * as l10n from '@vscode/l10n';
 import type { Host } from '../hosts/host';
 import type { Bundle } from './bundle';
+import { chooseEngine } from './engineChoice';
 import { installEngine } from './engineInstall';
 import type { InstallContext, InstalledRunner } from './installContext';
 import { withInstallLock } from './installLock';
@@ -17,10 +17,11 @@ import { shell } from './remoteDir';
  * @throws TuneyardError what `Host` throws; `platform_unsupported`, `install_failed`, `transfer_failed`, `disk_full`
  */
 export async function installRunner(host: Host, bundle: Bundle, context: InstallContext): Promise<InstalledRunner> {
-  const { signal, onProgress, log } = context;
+  const { signal, onProgress, log, owner } = context;
   onProgress(l10n.t('Looking at the machine'));
   const facts = await lookAtHost(host, bundle.id, signal);
-  if (facts.ready) return installed(facts.home, bundle.id, facts.ready.node);
+  const there = whatIsThere(facts, bundle);
+  if (there) return there;
   log(
     `${host.label}: ${facts.os} ${facts.machine}, Node ${facts.nodes.map(({ version }) => version).join(', ') || 'none'}, driver ${facts.driver ?? 'none'}`,
   );
@@ -29,11 +30,17 @@ export async function installRunner(host: Host, bundle: Bundle, context: Install
     async () => {
       // While this one waited, another may have done it.
       const again = await lookAtHost(host, bundle.id, signal);
-      if (again.ready) return installed(again.home, bundle.id, again.ready.node);
-      return install(host, bundle, again, context);
+      return whatIsThere(again, bundle) ?? install(host, bundle, again, context);
     },
-    { ...(signal && { signal }), onWait: () => onProgress(l10n.t('Waiting for another window that installs')) },
+    { owner, ...(signal && { signal }), onWait: () => onProgress(l10n.t('Waiting for another window that installs')) },
   );
+}
+
+/** Not where a GPU, of which something was missing, can be used by now. */
+function whatIsThere(facts: HostFacts, { id }: Bundle): InstalledRunner | undefined {
+  if (!facts.ready) return undefined;
+  const isForCpu = facts.ready.provider === 'cpu';
+  return isForCpu && chooseEngine(facts).provider !== 'cpu' ? undefined : installed(facts.home, id, facts.ready.node);
 }
 
 const installed = (home: string, id: string, node: string): InstalledRunner => ({
@@ -47,21 +54,25 @@ async function install(
   facts: HostFacts,
   context: InstallContext,
 ): Promise<InstalledRunner> {
-  const { signal, onProgress, log } = context;
+  const { signal, onProgress, log, owner } = context;
   const options = signal ? { signal } : {};
-  const node = suitableNode(facts) ?? (await installNode(host, facts, context));
+  const node = facts.ready?.node ?? suitableNode(facts) ?? (await installNode(host, facts, context));
   log(`Node: ${node}`);
 
   const stage = l10n.t('Installing the runner');
   onProgress(stage, 0);
   const folder = `${facts.home}/.tuneyard/runner`;
-  const temporary = `${folder}/.new-${randomBytes(6).toString('hex')}`;
+  // Of a name that is known again: what a lost connection left there is gone on with.
+  const temporary = `${folder}/.new-${bundle.id}-${owner}`;
+  const isBegun = (await host.stat(temporary)) !== undefined;
   const total = bundle.files.reduce((sum, { bytes }) => sum + bytes, 0);
   try {
     let done = 0;
     for (const { name, path, bytes } of bundle.files) {
+      const from = isBegun ? ((await host.stat(`${temporary}/${name}`))?.bytes ?? 0) : 0;
       await host.upload(path, `${temporary}/${name}`, {
         ...options,
+        from,
         onProgress: (sent) => onProgress(stage, (done + sent) / total),
       });
       done += bytes;
@@ -71,17 +82,13 @@ async function install(
 
     const engine = await installEngine(host, facts, { node, program: `${temporary}/bin/tuneyard.mjs` }, context);
     onProgress(l10n.t('Checking the installation'));
-    await shell(
-      host,
-      SWITCH,
-      [temporary, `${folder}/${bundle.id}`, `../../engine/${engine}/node_modules`, node, engine],
-      {
-        timeoutMs: 60_000,
-        ...options,
-      },
-    );
+    await shell(host, SWITCH, [temporary, `${folder}/${bundle.id}`, engine.name, node, engine.provider], {
+      timeoutMs: 60_000,
+      ...options,
+    });
   } finally {
-    await host.exec(['rm', '-rf', temporary]).catch(() => {});
+    // To connect again for this alone would be wrong: a person may just have disconnected.
+    if (host.state.kind === 'connected') await host.exec(['rm', '-rf', temporary]).catch(() => {});
   }
   await prune(host, bundle.id, log);
   return installed(facts.home, bundle.id, node);
@@ -96,15 +103,16 @@ const found=createHash('sha256').update(readFileSync(join(process.argv[1],name))
 if(found!==sum){console.error(name+' arrived damaged; install again');process.exit(1)}}`;
 
 /**
- * $1: what was put there, $2: its place, $3: the engine's packages, $4: Node, $5: the engine's name. The runner has to
- * start and to load the engine before it counts as there.
+ * $1: what was put there, $2: its place, $3: the engine's name, $4: Node, $5: what it computes with. The runner has to
+ * start and to load the engine before it counts as there. One that was there goes aside first: who runs it may go on.
  */
 const SWITCH = `
-set -e; cd "$1"; ln -s "$3" node_modules
+set -e; cd "$1"; rm -f node_modules; ln -s "../../engine/$3/node_modules" node_modules
 "$4" bin/tuneyard.mjs --version >/dev/null
-printf 'node=%s\\nengine=%s\\n' "$4" "$5" > ready
-rm -rf "$2"; mv "$1" "$2"; cd "$2"
-"$4" -e 'require("onnxruntime-node")' || { rm -f ready; exit 1; }`;
+"$4" -e 'try{require("onnxruntime-node")}catch(e){console.error("ONNX Runtime does not load: "+e.message);process.exit(1)}'
+printf 'node=%s\\nengine=%s\\nprovider=%s\\n' "$4" "$3" "$5" > ready
+if [ -d "$2" ]; then mv "$2" "$1.old"; fi
+mv "$1" "$2"; rm -rf "$1.old"`;
 
 /**
  * Removes all versions but this one, the one before, and those that somebody uses: a process of theirs is alive.
@@ -113,11 +121,15 @@ rm -rf "$2"; mv "$1" "$2"; cd "$2"
 async function prune(host: Host, keep: string, log: (text: string) => void): Promise<void> {
   const script = `
 cd "$HOME/.tuneyard/runner" || exit 0
-used=$(ps -eo args= 2>/dev/null || ps -A -o args= 2>/dev/null) || exit 0
+if [ -r /proc/self/cmdline ]; then used=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ')
+else used=$(ps -Aww -o args=) || exit 0; fi
 ls -1t | grep -v "^$1\\$" | tail -n +2 | while read -r v; do
   case "$used" in *"/.tuneyard/runner/$v/"*) ;; *) rm -rf "$v"; echo "$v";; esac
 done
-find . -maxdepth 1 -name '.new-*' -mmin +120 -exec rm -rf {} + 2>/dev/null; exit 0`;
+find . -maxdepth 1 -name '.new-*' -mmin +120 -exec rm -rf {} + 2>/dev/null
+for e in ../engine/*; do
+  n=$(basename "$e"); grep -qx "engine=$n" */ready 2>/dev/null || { rm -rf "$e"; echo "$n"; }
+done; exit 0`;
   const removed = await shell(host, script, [keep]).catch(() => '');
   if (removed.trim() !== '') log(`Removed old versions: ${removed.trim().split('\n').join(', ')}`);
 }

@@ -10,8 +10,12 @@ export interface InstallSettings {
 
 export interface InstallContext {
   settings: InstallSettings;
+  /** The runner's folder in the extension. */
+  runnerFolder: string;
   /** Folder on this machine for what is sent to hosts without a network. */
   cache: string;
+  /** Names this window among others that may install at the same time. */
+  owner: string;
   signal?: AbortSignal;
   onProgress: OnProgress;
   log(text: string): void;

@@ -19,45 +19,48 @@ export interface HostFacts {
   /** Libraries that the loader finds: `libcublas.so.12`. */
   libraries: string[];
   freeBytes: number | undefined;
-  /** What an earlier installation of this very runner left: the Node to start it with. */
-  ready: { node: string; engine: string } | undefined;
+  /** What an earlier installation of this very runner left: the Node to start it with, and what it was to compute with. */
+  ready: { node: string; provider: string } | undefined;
 }
 
 const KEY = 'tuneyard:';
 
 /**
- * POSIX sh. $1: the runner's id. It ends early where everything is there. `timeout` is not everywhere, so that a Node
+ * POSIX sh. $1: the runner's id. It ends early where everything is there; for the CPU only because a GPU was missing
+ * something, it looks whether that has come meanwhile. `timeout` is not everywhere, so that a Node
  * that hangs is bounded by the time limit of the whole.
  */
 const SCRIPT = `
 say() { printf '${KEY}%s=%s\\n' "$1" "$2"; }
-T="$HOME/.tuneyard"
-say home "$HOME"
-R="$T/runner/$1/ready"
+gpu() {
+  command -v nvidia-smi >/dev/null 2>&1 || return 0
+  say driver "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)"
+  { /sbin/ldconfig -p 2>/dev/null || ldconfig -p 2>/dev/null; ls $(printf '%s' "\${LD_LIBRARY_PATH:-}" | tr ':' ' ') /usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib 2>/dev/null; } |
+    grep -oE 'lib(cudart|cublas|cublasLt|cudnn|curand|cufft)\\.so\\.[0-9]+' | sort -u | while read -r l; do say library "$l"; done
+}
+say home "$HOME"; say os "$(uname -s)"; say machine "$(uname -m)"
+T="$HOME/.tuneyard"; R="$T/runner/$1/ready"
 if [ -f "$R" ]; then
-  node=$(sed -n 's/^node=//p' "$R"); engine=$(sed -n 's/^engine=//p' "$R")
+  node=$(sed -n 's/^node=//p' "$R"); engine=$(sed -n 's/^engine=//p' "$R"); provider=$(sed -n 's/^provider=//p' "$R")
   if [ -x "$node" ] && [ -d "$T/engine/$engine/node_modules/onnxruntime-node" ]; then
-    say ready_node "$node"; say ready_engine "$engine"; touch "$R" 2>/dev/null; exit 0
+    say ready_node "$node"; say ready_provider "$provider"; touch "$T/runner/$1" 2>/dev/null
+    [ "$provider" = cpu ] && gpu
+    exit 0
   fi
 fi
-say os "$(uname -s)"; say machine "$(uname -m)"
 if ldd --version 2>&1 | grep -qi musl; then say musl 1; fi
 try() { [ -x "$1" ] || return 0; v=$("$1" -p 'process.versions.node' 2>/dev/null) && say node "$v $1"; }
 try "$(command -v node 2>/dev/null)"
 case "\${SHELL:-}" in */bash|*/zsh|*/ksh|*/dash|*/sh) try "$("$SHELL" -lc 'command -v node' 2>/dev/null </dev/null | tail -n 1)";; esac
 for n in "$T"/node/*/bin/node "$HOME"/.nvm/versions/node/*/bin/node "$HOME"/.volta/bin/node "$HOME"/.asdf/installs/nodejs/*/bin/node "$HOME"/.local/share/fnm/node-versions/*/installation/bin/node "$HOME"/.local/bin/node /usr/local/bin/node /opt/node*/bin/node /opt/homebrew/bin/node; do try "$n"; done
-for t in curl wget tar xz gzip; do command -v $t >/dev/null 2>&1 && say tool $t; done
-if command -v nvidia-smi >/dev/null 2>&1; then
-  say driver "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)"
-  { /sbin/ldconfig -p 2>/dev/null || ldconfig -p 2>/dev/null; ls $(printf '%s' "\${LD_LIBRARY_PATH:-}" | tr ':' ' ') /usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib 2>/dev/null; } |
-    grep -oE 'lib(cudart|cublas|cublasLt|cudnn|curand|cufft)\\.so\\.[0-9]+' | sort -u | while read -r l; do say library "$l"; done
-fi
+for t in curl wget; do command -v $t >/dev/null 2>&1 && say tool $t; done
+gpu
 say free "$(df -Pk "$HOME" 2>/dev/null | awk 'NR==2{print $4}')"
 `;
 
 const LIMIT_MS = 45_000;
 
-/** @throws TuneyardError what `Host.exec` throws; `remote_failed` where the host has no POSIX shell */
+/** @throws TuneyardError what `Host.exec` throws; `platform_unsupported`, `remote_failed` where it has no POSIX shell */
 export async function lookAtHost(host: Host, runnerId: string, signal?: AbortSignal): Promise<HostFacts> {
   const { stdout, stderr, code } = await host.exec(['sh', '-c', SCRIPT, 'sh', runnerId], {
     timeoutMs: LIMIT_MS,
@@ -70,6 +73,12 @@ export async function lookAtHost(host: Host, runnerId: string, signal?: AbortSig
   }
   const one = (key: string) => said.get(key)?.[0];
   const home = one('home');
+  if (home === undefined && code === 127) {
+    throw new TuneyardError(
+      'platform_unsupported',
+      l10n.t('{0} has no POSIX shell; use Linux or macOS, or on Windows a machine reached over SSH.', host.label),
+    );
+  }
   if (home === undefined) {
     throw new TuneyardError(
       'remote_failed',
@@ -86,7 +95,7 @@ export async function lookAtHost(host: Host, runnerId: string, signal?: AbortSig
     return { version, path: path.join(' ') };
   });
   const node = one('ready_node');
-  const engine = one('ready_engine');
+  const provider = one('ready_provider');
   const free = Number(one('free'));
   return {
     home,
@@ -98,7 +107,7 @@ export async function lookAtHost(host: Host, runnerId: string, signal?: AbortSig
     driver: one('driver') || undefined,
     libraries: said.get('library') ?? [],
     freeBytes: free > 0 ? free * 1024 : undefined,
-    ready: node !== undefined && engine !== undefined ? { node, engine } : undefined,
+    ready: node !== undefined && provider !== undefined ? { node, provider } : undefined,
   };
 }
 

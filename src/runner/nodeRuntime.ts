@@ -1,18 +1,20 @@
 /** A Node to run the runner with: one that the host has, or the official build, its checksum checked. */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import type { Host } from '../hosts/host';
+import { fetchFile, fetchText } from './fetchFile';
 import type { InstallContext } from './installContext';
 import { compareVersions, type HostFacts } from './look';
-import { shell } from './remoteDir';
+import { pushFile } from './pushFile';
+import { requireSpace, shell } from './remoteDir';
 
 const OLDEST = '20.0.0';
 /** What is installed where there is none. */
 export const NODE_VERSION = '24.21.0';
+
+/** The archive, and what is in it. */
+const NEEDED_BYTES = 300e6;
 
 const PLATFORMS: Record<string, string> = {
   'Linux x86_64': 'linux-x64',
@@ -41,7 +43,9 @@ export async function installNode(host: Host, facts: HostFacts, context: Install
       l10n.t('There is no official Node for {0}; install Node {1} or newer on {2} yourself.', what, OLDEST, host.label),
     );
   }
-  const { log, onProgress, settings } = context;
+  requireSpace(host, facts.freeBytes, NEEDED_BYTES);
+  const { cache, log, onProgress, settings, signal } = context;
+  const options = signal ? { signal } : {};
   const name = `node-v${NODE_VERSION}-${platform}`;
   const file = `${name}.tar.gz`;
   const base = `${settings.nodeMirror.replace(/\/$/, '')}/v${NODE_VERSION}`;
@@ -52,26 +56,31 @@ export async function installNode(host: Host, facts: HostFacts, context: Install
   if (sums !== undefined) {
     log(`The host fetches ${base}/${file}`);
     const sha256 = sumOf(sums, file, base);
-    await shell(host, FETCH_CHECKED, [`${base}/${file}`, archive, sha256], {
-      timeoutMs: 15 * 60_000,
-      ...(context.signal && { signal: context.signal }),
-    });
+    await shell(host, FETCH_CHECKED, [`${base}/${file}`, archive, sha256], { timeoutMs: 15 * 60_000, ...options });
   } else {
     log(`The host reaches no network; this machine fetches ${base}/${file}`);
-    const local = await fetchHere(base, file, context);
-    await host.upload(local, archive, {
-      ...(context.signal && { signal: context.signal }),
-      onProgress: (bytes, total) => onProgress(stage, bytes / total),
+    const value = sumOf(await fetchText(`${base}/SHASUMS256.txt`, signal), file, base);
+    const local = join(cache, file);
+    const digest = { algorithm: 'sha256', encoding: 'hex', value } as const;
+    await fetchFile(`${base}/${file}`, local, { digest, ...options, onShare: (share) => onProgress(stage, share / 2) });
+    await pushFile(host, local, archive, {
+      ...options,
+      onProgress: (bytes, total) => onProgress(stage, 0.5 + bytes / total / 2),
     });
   }
-  await shell(host, UNPACK, [archive, name], { timeoutMs: 120_000, ...(context.signal && { signal: context.signal }) });
+  await shell(host, UNPACK, [archive, name], { timeoutMs: 120_000, ...options });
   return `${facts.home}/.tuneyard/node/${name}/bin/node`;
 }
 
-/** $1: address, $2: file, $3: SHA-256. A download that broke off is gone on with. */
+/** $1: address, $2: file, $3: SHA-256. A download that broke off is gone on with, where the server can. */
 const FETCH_CHECKED = `
 set -e; mkdir -p "$(dirname "$2")"
-if command -v curl >/dev/null 2>&1; then curl -fsSL --retry 3 --connect-timeout 20 -C - -o "$2.part" "$1"; else wget -q -c -O "$2.part" "$1"; fi
+get() {
+  if command -v curl >/dev/null 2>&1; then curl -fsSL --retry 3 --connect-timeout 20 --speed-time 60 --speed-limit 1 -C - -o "$2.part" "$1"
+  else wget -q -T 60 -c -O "$2.part" "$1"; fi
+}
+if [ -s "$2.part" ]; then get "$@" 2>/dev/null || rm -f "$2.part"; fi
+[ -s "$2.part" ] || get "$@"
 sum=$( { sha256sum "$2.part" 2>/dev/null || shasum -a 256 "$2.part"; } | cut -d ' ' -f 1)
 if [ "$sum" != "$3" ]; then rm -f "$2.part"; echo "the download of $1 is damaged: its SHA-256 is $sum instead of $3; try again" >&2; exit 1; fi
 mv "$2.part" "$2"`;
@@ -107,51 +116,4 @@ function sumOf(sums: string, file: string, base: string): string {
     'transfer_failed',
     l10n.t('{0} has no {1}; check the setting tuneyard.nodeMirror.', base, file),
   );
-}
-
-/** Fetched once for all hosts. */
-async function fetchHere(base: string, file: string, { cache, signal }: InstallContext): Promise<string> {
-  await mkdir(cache, { recursive: true });
-  const path = join(cache, file);
-  const sha256 = sumOf(await (await get(`${base}/SHASUMS256.txt`, signal)).text(), file, base);
-  if ((await sha256Of(path)) === sha256) return path;
-  const content = Buffer.from(await (await get(`${base}/${file}`, signal)).arrayBuffer());
-  const found = createHash('sha256').update(content).digest('hex');
-  if (found !== sha256) {
-    throw new TuneyardError(
-      'transfer_failed',
-      l10n.t(
-        'The download of {0} is damaged: its SHA-256 is {1} instead of {2}; try again.',
-        `${base}/${file}`,
-        found,
-        sha256,
-      ),
-    );
-  }
-  const temporary = `${path}.${process.pid}`;
-  await writeFile(temporary, content);
-  await rename(temporary, path);
-  return path;
-}
-
-/** @throws TuneyardError `transfer_failed` */
-export async function get(url: string, signal?: AbortSignal): Promise<Response> {
-  const response = await fetch(url, { ...(signal && { signal }) }).catch((cause: unknown) => {
-    if (signal?.aborted) throw new TuneyardError('cancelled', l10n.t('Cancelled.'));
-    const why = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : String(cause);
-    throw new TuneyardError('transfer_failed', l10n.t('{0} cannot be reached ({1}).', url, why), { cause });
-  });
-  if (response.ok) return response;
-  throw new TuneyardError('transfer_failed', l10n.t('{0} answers {1}; check the address.', url, response.status));
-}
-
-async function sha256Of(path: string): Promise<string | undefined> {
-  const hash = createHash('sha256');
-  try {
-    for await (const piece of createReadStream(path)) hash.update(piece);
-    return hash.digest('hex');
-  } catch {
-    await rm(path, { force: true });
-    return undefined;
-  }
 }

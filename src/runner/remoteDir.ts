@@ -25,3 +25,18 @@ export async function shell(
   }
   throw new TuneyardError('install_failed', l10n.t('{0} says (status {1}): {2}', host.label, code, said || '—'));
 }
+
+/** Says so beforehand, instead of filling the disk. */
+export function requireSpace(host: Host, freeBytes: number | undefined, neededBytes: number): void {
+  if (freeBytes === undefined || freeBytes >= neededBytes) return;
+  const megabytes = (bytes: number) => Math.round(bytes / 1e6);
+  throw new TuneyardError(
+    'disk_full',
+    l10n.t(
+      'The home directory on {0} has {1} MB left, and {2} MB are needed; free some space there.',
+      host.label,
+      megabytes(freeBytes),
+      megabytes(neededBytes),
+    ),
+  );
+}

@@ -1,8 +1,10 @@
 /** One runner a host, shared by all that need it; opened again by itself as long as somebody follows a run there. */
+import { randomBytes } from 'node:crypto';
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import pRetry, { AbortError } from 'p-retry';
 import { type Disposable, Emitter, type Event } from 'vscode-jsonrpc';
+import { fileError } from '../hosts/fileError';
 import type { Hosts } from '../hosts/hosts';
 import { cancelled, within } from '../hosts/limits';
 import { type Bundle, readBundle } from './bundle';
@@ -33,6 +35,7 @@ interface Opening {
 /** Failures that the next attempt would meet again. */
 const LASTING = [
   'cancelled',
+  'usage',
   'auth_failed',
   'host_key_unknown',
   'host_key_changed',
@@ -43,7 +46,8 @@ const LASTING = [
   'not_writable',
   'install_failed',
 ];
-const REOPEN = { retries: 6, minTimeout: 1000, factor: 2, maxTimeout: 30_000 };
+/** Three minutes: a laptop that wakes, a router that restarts. */
+const REOPEN = { retries: 8, minTimeout: 1000, factor: 2, maxTimeout: 60_000 };
 
 export class RunnerClients implements Runners {
   readonly #opened = new Emitter<Runner>();
@@ -52,6 +56,7 @@ export class RunnerClients implements Runners {
   readonly #opening = new Map<string, Opening>();
   readonly #kept = new Map<string, number>();
   readonly #disposing = new AbortController();
+  readonly #owner = randomBytes(6).toString('hex');
   #bundle: Promise<Bundle> | undefined;
 
   constructor(private readonly options: RunnerClientsOptions) {}
@@ -97,7 +102,7 @@ export class RunnerClients implements Runners {
     } finally {
       opening.waiting--;
       if (onProgress) opening.listeners.delete(onProgress);
-      if (opening.waiting === 0) opening.abort.abort();
+      if (opening.waiting === 0) this.#giveUp(hostId, opening);
     }
   }
 
@@ -116,11 +121,21 @@ export class RunnerClients implements Runners {
       opening.last = progress;
       for (const listener of opening.listeners) listener(...progress);
     };
-    opening.work = this.#connect(hostId, abort.signal, onProgress).finally(() => this.#opening.delete(hostId));
+    opening.work = this.#connect(hostId, abort.signal, onProgress).finally(() => this.#forget(hostId, opening));
     // Nobody may be left to hear of it.
     opening.work.catch(() => {});
     this.#opening.set(hostId, opening);
     return opening;
+  }
+
+  /** Who comes now begins anew; what is being ended is nothing to join. */
+  #giveUp(hostId: string, opening: Opening): void {
+    this.#forget(hostId, opening);
+    opening.abort.abort();
+  }
+
+  #forget(hostId: string, opening: Opening): void {
+    if (this.#opening.get(hostId) === opening) this.#opening.delete(hostId);
   }
 
   async #connect(hostId: string, signal: AbortSignal, onProgress: OnProgress): Promise<LiveRunner> {
@@ -129,10 +144,15 @@ export class RunnerClients implements Runners {
     if (!host) throw new TuneyardError('usage', l10n.t('There is no host "{0}" any more.', hostId));
     onProgress(l10n.t('Connecting'));
     await host.connect(signal);
-    this.#bundle ??= readBundle(runnerFolder);
+    this.#bundle ??= readBundle(runnerFolder).catch((error: unknown) => {
+      this.#bundle = undefined;
+      throw fileError(error, runnerFolder);
+    });
     const installed = await installRunner(host, await this.#bundle, {
       settings: settings(),
+      runnerFolder,
       cache,
+      owner: this.#owner,
       signal,
       onProgress,
       log,

@@ -2,10 +2,12 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { basename, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
+import { homedir } from 'node:os';
+import { dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
-import type { DataFile } from '@protocol/serve';
+import type { DataFile, DataPlan } from '@protocol/serve';
 import * as l10n from '@vscode/l10n';
+import type { TransferOptions } from '../hosts/host';
 import { throwIfAborted } from '../hosts/limits';
 import type { OnProgress, Runner } from './runner';
 
@@ -36,7 +38,7 @@ export async function localizeRecipe(
   const changed = structuredClone(recipe);
   const sent: Record<string, string> = {};
   const send = async (path: string): Promise<string> => {
-    const local = resolve(folder, path);
+    const local = pathHere(folder, path);
     const remote = await syncPath(local, runner, options);
     if (remote !== local) sent[remote] = local;
     return remote;
@@ -53,13 +55,15 @@ export async function localizeRecipe(
   return { recipe: changed, sent };
 }
 
+/** Relative to the recipe, or to the home directory, as the runner takes it. */
+const pathHere = (folder: string, path: string): string => resolve(folder, path.replace(/^~(?=$|[/\\])/, homedir()));
+
 /** A hub name may look like a path; a folder that is here is meant. */
 async function isFolderHere(model: string, folder: string): Promise<boolean> {
-  const found = await stat(resolve(folder, model)).catch(() => undefined);
-  if (!found && (isAbsolute(model) || model.startsWith('.'))) {
-    throw new TuneyardError('file_not_found', l10n.t('there is no model here; check the path.'), {
-      place: { file: resolve(folder, model) },
-    });
+  const file = pathHere(folder, model);
+  const found = await stat(file).catch(() => undefined);
+  if (!found && (isAbsolute(model) || /^(~|\.\.?)($|[/\\])/.test(model))) {
+    throw new TuneyardError('file_not_found', l10n.t('there is no model here; check the path.'), { place: { file } });
   }
   return found?.isDirectory() === true;
 }
@@ -78,55 +82,89 @@ async function syncPath(path: string, runner: Runner, { signal, onProgress }: Sy
   if (runner.host.id === 'local') return path;
   const isFolder = found.isDirectory();
   const paths = isFolder ? await filesUnder(path) : [path];
-  const files: (DataFile & { local: string })[] = [];
-  for (const local of paths) {
-    throwIfAborted(signal);
-    const name = isFolder ? relative(path, local).split(sep).join(posix.sep) : basename(local);
-    files.push({ local, name, ...(await digest(local)) });
-  }
+  const files = await announce(paths, (local) => nameOf(local, isFolder ? path : dirname(path)), {
+    signal,
+    onProgress,
+  });
   const group = isFolder ? hashOf(files.map(({ name, sha256 }) => `${name} ${sha256}\n`).join('')) : undefined;
   const announced = files.map(({ local, ...file }) => ({ ...file, ...(group !== undefined && { group }) }));
   const plans = await runner.peer.request('data/plan', { files: announced }, signal);
   const total = plans.reduce((sum, plan, i) => sum + (plan.present ? 0 : files[i]!.bytes), 0);
+  const stage = l10n.t('Sending {0}', megabytes(total));
   let done = 0;
   for (const [i, plan] of plans.entries()) {
     if (plan.present) continue;
-    await runner.host.upload(files[i]!.local, plan.partial_path, {
-      from: plan.have_bytes,
+    await send(files[i]!.local, announced[i]!, plan, runner, {
       ...(signal && { signal }),
-      onProgress: (bytes) => onProgress?.(l10n.t('Sending {0}', megabytes(total)), (done + bytes) / total),
+      onProgress: (bytes) => onProgress?.(stage, (done + bytes) / total),
     });
     done += files[i]!.bytes;
-    await runner.peer.request('data/commit', announced[i]!, signal);
   }
   const [first] = plans;
   return isFolder ? first!.path.slice(0, -files[0]!.name.length - 1) : first!.path;
 }
 
+/** What another window's or a broken attempt left may be spoilt: then the file is sent once more from its start. */
+async function send(
+  local: string,
+  file: DataFile,
+  { have_bytes, partial_path }: DataPlan,
+  { host, peer }: Runner,
+  options: TransferOptions,
+): Promise<void> {
+  await host.upload(local, partial_path, { ...options, from: have_bytes });
+  try {
+    await peer.request('data/commit', file, options.signal);
+  } catch (error) {
+    if (have_bytes === 0 || !(error instanceof TuneyardError) || error.code !== 'transfer_failed') throw error;
+    await host.upload(local, partial_path, options);
+    await peer.request('data/commit', file, options.signal);
+  }
+}
+
+const nameOf = (local: string, folder: string) => relative(folder, local).split(sep).join(posix.sep);
+
+/** Through links too: the hub's cache consists of them. */
 async function filesUnder(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  if (files.length > 0) return files.sort();
+  const files: string[] = [];
+  for (const path of (await readdir(folder, { recursive: true })).sort()) {
+    const local = join(folder, path);
+    if ((await stat(local).catch(() => undefined))?.isFile()) files.push(local);
+  }
+  if (files.length > 0) return files;
   throw new TuneyardError('file_not_found', l10n.t('this folder is empty.'), { place: { file: folder } });
 }
 
 /** Hashing gigabytes for every run would be felt: what has not changed is not read again. */
-const known = new Map<string, { bytes: number; sha256: string }>();
+const known = new Map<string, string>();
 
-async function digest(path: string): Promise<{ bytes: number; sha256: string }> {
-  const { size, mtimeMs, ino } = await stat(path);
-  const key = `${path}\n${size}\n${mtimeMs}\n${ino}`;
-  const before = known.get(key);
-  if (before) return before;
-  const hash = createHash('sha256');
-  let bytes = 0;
-  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) {
-    hash.update(piece);
-    bytes += piece.length;
+async function announce(
+  paths: readonly string[],
+  name: (path: string) => string,
+  { signal, onProgress }: SyncOptions,
+): Promise<(DataFile & { local: string })[]> {
+  const stats = await Promise.all(paths.map((path) => stat(path)));
+  const total = stats.reduce((sum, { size }) => sum + size, 0);
+  const files: (DataFile & { local: string })[] = [];
+  let read = 0;
+  for (const [i, local] of paths.entries()) {
+    const { size, mtimeMs, ino } = stats[i]!;
+    const key = `${local}\n${size}\n${mtimeMs}\n${ino}`;
+    let sha256 = known.get(key);
+    if (sha256 === undefined) {
+      const hash = createHash('sha256');
+      for await (const piece of createReadStream(local, { highWaterMark: 1 << 20 })) {
+        throwIfAborted(signal);
+        hash.update(piece);
+        read += piece.length;
+        onProgress?.(l10n.t('Reading {0}', megabytes(total)), Math.min(1, read / total));
+      }
+      sha256 = hash.digest('hex');
+      known.set(key, sha256);
+    }
+    files.push({ local, name: name(local), bytes: size, sha256 });
   }
-  const found = { bytes, sha256: hash.digest('hex') };
-  known.set(key, found);
-  return found;
+  return files;
 }
 
 const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');

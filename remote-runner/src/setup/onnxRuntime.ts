@@ -8,7 +8,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import { unzipSync } from 'fflate';
-import { extract } from 'tar';
+import { create, extract } from 'tar';
 import { asWriteError } from '../hub/diskError';
 import { download } from './download';
 
@@ -36,8 +36,11 @@ const CUDA_PACKAGE = 'microsoft.ml.onnxruntime.gpu.linux';
 const CUDA_LIBRARIES = ['libonnxruntime_providers_cuda.so', 'libonnxruntime_providers_shared.so'];
 
 export interface EngineSetup {
-  /** Gets `node_modules`; must not exist yet. */
+  /** Gets `node_modules`; must not exist yet. With `pack`, a .tar.gz that holds it. */
   out: string;
+  pack?: boolean;
+  /** As Node names it, of the machine it is for: `linux-x64`. */
+  platform: string;
   provider: 'cpu' | 'cuda12';
   /** npm registry. */
   registry: string;
@@ -71,7 +74,7 @@ export function packageFiles({ registry, nuget, provider }: Pick<EngineSetup, 'r
  *   `not_writable`; `cancelled`
  */
 export async function setUpEngine(setup: EngineSetup): Promise<void> {
-  const { out, packages, signal, onProgress } = setup;
+  const { out, pack, platform, packages, signal, onProgress } = setup;
   const temporary = `${out}.${process.pid}.tmp`;
   try {
     await mkdir(join(temporary, 'packages'), { recursive: true });
@@ -86,11 +89,16 @@ export async function setUpEngine(setup: EngineSetup): Promise<void> {
       } else if (integrity !== undefined) {
         await requireIntegrity(here, integrity);
       }
-      if (file.endsWith('.tgz')) await unpack(here, join(temporary, 'node_modules', nameOf(file)));
-      else await addCuda(here, nativeFolder(temporary));
+      if (file.endsWith('.tgz')) await unpack(here, join(temporary, 'node_modules', nameOf(file)), platform);
+      else await addCuda(here, join(temporary, 'node_modules/onnxruntime-node', nativeFolder(platform)));
     }
     await rm(join(temporary, 'packages'), { recursive: true });
-    await rename(temporary, out);
+    if (pack) {
+      await create({ gzip: true, file: `${temporary}/packed`, cwd: temporary }, ['node_modules']);
+      await rename(`${temporary}/packed`, out);
+    } else {
+      await rename(temporary, out);
+    }
   } catch (error) {
     throw asWriteError(error, out);
   } finally {
@@ -100,9 +108,7 @@ export async function setUpEngine(setup: EngineSetup): Promise<void> {
 
 const nameOf = (file: string): string => file.replace(/-\d+\.\d+\.\d+\.tgz$/, '');
 
-function nativeFolder(dir: string): string {
-  return join(dir, 'node_modules/onnxruntime-node/bin/napi-v6', process.platform, process.arch);
-}
+const nativeFolder = (platform: string): string => `bin/napi-v6/${platform.replace('-', '/')}`;
 
 async function requireIntegrity(file: string, integrity: string): Promise<void> {
   const { createHash } = await import('node:crypto');
@@ -117,9 +123,9 @@ async function requireIntegrity(file: string, integrity: string): Promise<void> 
 }
 
 /** Without other platforms' libraries, which are most of it. */
-async function unpack(file: string, to: string): Promise<void> {
+async function unpack(file: string, to: string, platform: string): Promise<void> {
   await mkdir(to, { recursive: true });
-  const mine = `/bin/napi-v6/${process.platform}/${process.arch}/`;
+  const mine = `/${nativeFolder(platform)}/`;
   await extract({
     file,
     cwd: to,

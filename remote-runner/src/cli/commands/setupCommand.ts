@@ -6,7 +6,9 @@ import { listenForInterrupts } from '../interrupts';
 
 interface SetupOptions extends SharedOptions {
   out?: string;
+  pack?: boolean;
   plan?: boolean;
+  platform: string;
   provider: 'cpu' | 'cuda12';
   registry: string;
   nuget: string;
@@ -16,7 +18,9 @@ interface SetupOptions extends SharedOptions {
 export function setupCommand(context: CliContext): Command {
   const command = new Command('setup')
     .description('fetch ONNX Runtime for this machine; the VS Code extension does it where the runner is new')
-    .option('--out <dir>', 'new folder for it')
+    .option('--out <path>', 'new folder for it')
+    .option('--pack', 'make a .tar.gz of it, to be unpacked elsewhere')
+    .option('--platform <name>', 'of the machine it is for', `${process.platform}-${process.arch}`)
     .option('--plan', 'only say what would be fetched')
     .addOption(new Option('--provider <name>', 'what it computes with').choices(['cpu', 'cuda12']).default('cpu'))
     .option('--registry <url>', 'npm registry', 'https://registry.npmjs.org')
@@ -28,7 +32,7 @@ export function setupCommand(context: CliContext): Command {
 
 async function setup(context: CliContext, options: SetupOptions): Promise<void> {
   const output = openOutput(context, options);
-  if (options.provider === 'cuda12' && (process.platform !== 'linux' || process.arch !== 'x64')) {
+  if (options.provider === 'cuda12' && options.platform !== 'linux-x64') {
     throw new TuneyardError('platform_unsupported', 'ONNX Runtime has CUDA for Linux on x64 only; use --provider cpu.');
   }
   const { engineName, packageFiles, setUpEngine } = await import('../../setup/onnxRuntime');
@@ -45,6 +49,8 @@ async function setup(context: CliContext, options: SetupOptions): Promise<void> 
   try {
     await setUpEngine({
       out,
+      pack: options.pack === true,
+      platform: options.platform,
       provider: options.provider,
       registry: options.registry,
       nuget: options.nuget,
