@@ -2,7 +2,6 @@
 import { freemem } from 'node:os';
 import type { Recipe } from '@protocol/recipe';
 import type { Estimate } from '@protocol/runner';
-import { openEngine } from '../engine/openEngine';
 import { layOut } from '../engine/workspace';
 import type { Graph } from '../graph/ir';
 import { planMemory } from '../graph/memoryPlan';
@@ -67,6 +66,8 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   };
   if (!request.measure) return estimate;
 
+  // Only here: counting goes without ONNX Runtime, so that the editor can do it before anything is installed.
+  const { openEngine } = await import('../engine/openEngine');
   const engine = await openEngine(recipe.device);
   const arena = await loadParameters(prepared, signal);
   const gradients = new Arena(layout);
