@@ -144,7 +144,7 @@ function histogram(page: Page, { stats }: DatasetPreview, unit: string) {
   const digits = String(stats.histogram.at(-1)!.to).length;
   for (const { from, to, count } of stats.histogram) {
     const bar = '█'.repeat(Math.ceil((BAR_COLUMNS * count) / most));
-    page.line(`${String(from).padStart(digits)}–${String(to).padEnd(digits)}  ${bar.padEnd(BAR_COLUMNS)}  ${count}`);
+    page.line(`${String(from).padStart(digits)}-${String(to).padEnd(digits)}  ${bar.padEnd(BAR_COLUMNS)}  ${count}`);
   }
   page.line();
 }

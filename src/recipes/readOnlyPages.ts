@@ -2,6 +2,8 @@
 import * as vscode from 'vscode';
 
 const SCHEME = 'tuneyard-page';
+/** Wrapped, without line numbers; named in package.json. */
+const LANGUAGE = 'tuneyard-page';
 
 export class ReadOnlyPages implements vscode.TextDocumentContentProvider, vscode.Disposable {
   private readonly texts = new Map<string, string>();
@@ -28,9 +30,20 @@ export class ReadOnlyPages implements vscode.TextDocumentContentProvider, vscode
     const uri = vscode.Uri.from({ scheme: SCHEME, path: `/${name}`, query: about });
     const isNew = !this.texts.has(uri.toString());
     this.texts.set(uri.toString(), text);
-    const document = await vscode.workspace.openTextDocument(uri);
+    const document = await this.open(uri);
     if (!isNew && document.getText() !== text) await this.renew(uri);
     return vscode.window.showTextDocument(document, { preview: true });
+  }
+
+  /** A log or a recipe is shown as such, whatever else as a page. */
+  private async open(uri: vscode.Uri): Promise<vscode.TextDocument> {
+    const document = await vscode.workspace.openTextDocument(uri);
+    if (/\.(log|tune\.json)$/.test(uri.path) || document.languageId === LANGUAGE) return document;
+    const text = this.texts.get(uri.toString())!;
+    // To VS Code, another language is another document: the one before is closed.
+    const changed = await vscode.languages.setTextDocumentLanguage(document, LANGUAGE);
+    this.texts.set(uri.toString(), text);
+    return changed;
   }
 
   dispose(): void {

@@ -1,5 +1,5 @@
 /** Recipes as the extension proposes and checks them, by the runner as it is shipped. */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,12 +23,17 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const EXAMPLE = join(ROOT, 'examples/default');
 const DATA = join(EXAMPLE, 'backstories.jsonl');
 const MODEL = join(EXAMPLE, 'model');
-const local = new LocalRunner(join(ROOT, 'remote-runner/bin/tuneyard.mjs'), () => 'http://127.0.0.1:9');
-
 let dir: string;
+/** As it lies in the installed extension: without packages, ONNX Runtime among them. */
+let local: LocalRunner;
 beforeAll(async () => {
   await buildRunner();
   dir = await mkdtemp(join(tmpdir(), 'tuneyard-recipes-'));
+  const installed = join(dir, 'remote-runner');
+  for (const part of ['bin', 'dist', 'package.json']) {
+    await cp(join(ROOT, 'remote-runner', part), join(installed, part), { recursive: true });
+  }
+  local = new LocalRunner(join(installed, 'bin/tuneyard.mjs'), () => 'http://127.0.0.1:9');
 });
 afterAll(() => rm(dir, { recursive: true }));
 
