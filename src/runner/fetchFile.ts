@@ -61,12 +61,9 @@ export async function fetchFile(
   }
 }
 
-/** Of a file that is there. */
-export async function digestOf(
-  path: string,
-  algorithm = 'sha256',
-  encoding: 'hex' | 'base64' = 'hex',
-): Promise<string> {
+export const sha256Of = (path: string): Promise<string> => digestOf(path, 'sha256', 'hex');
+
+async function digestOf(path: string, algorithm = 'sha256', encoding: 'hex' | 'base64' = 'hex'): Promise<string> {
   const hash = createHash(algorithm);
   for await (const piece of createReadStream(path)) hash.update(piece);
   return hash.digest(encoding);

@@ -2,7 +2,7 @@
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import type { Host, TransferOptions } from '../hosts/host';
-import { digestOf } from './fetchFile';
+import { sha256Of } from './fetchFile';
 import { shell } from './remoteDir';
 
 const SUM_LIMIT_MS = 120_000;
@@ -15,7 +15,7 @@ export async function pushFile(
   remote: string,
   options: Pick<TransferOptions, 'signal' | 'onProgress'>,
 ): Promise<void> {
-  const wanted = await digestOf(local);
+  const wanted = await sha256Of(local);
   const { signal } = options;
   const found = await host.stat(remote);
   // What broke off may be of another file of that name: then it is sent once more from its start.
