@@ -37,6 +37,29 @@ describe.skipIf(sshdMissing)(`commands over SSH${sshdMissing ? ` (${sshdMissing}
     });
   });
 
+  it('a host without SFTP says what it lacks, and still runs commands', async () => {
+    await using bare = await startSshd({ sftp: '/nonexistent' });
+    await using talking = await startSshd({ sftp: 'echo Welcome to this machine, stranger; sleep 1' });
+    for (const server of [bare, talking]) {
+      await using host = hostOf(server.sshConfig('box'), { dir: server.dir });
+      await expect(host.stat('~')).rejects.toMatchObject({
+        code: 'remote_failed',
+        message: expect.stringContaining('SFTP'),
+      });
+      expect((await host.exec(['echo', 'hi'])).stdout).toBe('hi\n');
+    }
+  });
+
+  it('a command waits for the person who logs in, its time limit does not run meanwhile', async () => {
+    const slow = {
+      ...person(),
+      trustHostKey: () => new Promise<boolean>((resolve) => setTimeout(resolve, 1500, true)),
+    };
+    const file = join(sshd.dir, 'slowly');
+    await using host = hostOf(sshd.sshConfig('box', [`UserKnownHostsFile ${file}`]), { dir: sshd.dir, prompts: slow });
+    expect((await host.exec(['echo', 'hi'], { timeoutMs: 1000 })).stdout).toBe('hi\n');
+  });
+
   it('twenty commands at once all get their own words, over one connection', async () => {
     await using wide = await startSshd({ config: ['MaxSessions 50'] });
     const connections: string[] = [];

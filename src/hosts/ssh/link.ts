@@ -70,8 +70,21 @@ export class Link {
     return { channel, status: status as Promise<number | undefined> };
   }
 
-  sftp(signal?: AbortSignal): Promise<SFTPWrapper> {
-    return this.#open((done) => this.#client.sftp(done), signal);
+  async sftp(signal?: AbortSignal): Promise<SFTPWrapper> {
+    try {
+      return await this.#open<SFTPWrapper>((done) => this.#client.sftp(done), signal);
+    } catch (error) {
+      if (!(error instanceof TuneyardError) || error.code !== 'remote_failed') throw error;
+      throw new TuneyardError(
+        'remote_failed',
+        l10n.t(
+          '{0} takes no files over SFTP: {1}. Its SSH server needs the sftp subsystem, and start-up files of its shell must print nothing.',
+          this.label,
+          (error.cause as Error).message,
+        ),
+        { cause: error.cause },
+      );
+    }
   }
 
   async #open<T extends { end(): unknown; destroy(): unknown }>(

@@ -95,13 +95,16 @@ export class SshHost implements Host {
     this.#connecting?.abort.abort(cancelled());
     this.#lost = false;
     this.#failure = undefined;
+    this.#home = undefined;
     const pool = this.#pool;
     this.#pool = undefined;
     this.#set({ kind: 'disconnected' });
     pool?.primary.close();
   }
 
-  exec(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+  async exec(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    // Its time limit is for the program, not for a person who looks for a password
+    await this.#connected(options.signal);
     return runToEnd((...args) => this.spawn(...args), argv, options);
   }
 

@@ -12,6 +12,8 @@ import type { Sftp } from './sftp';
 const CHUNK = 31 * 1024;
 /** Requests on their way at once. */
 const WINDOW = 96;
+/** As many are sent once more when an upload goes on. */
+const OVERLAP = 8;
 
 export interface Course extends TransferOptions {
   /** `timed_out` when no byte moves for so long. */
@@ -30,8 +32,8 @@ export async function uploadFile(sftp: Sftp, local: string, remote: string, cour
     const done = Math.min(from, there?.size ?? 0, total);
     handle = await sftp.open(remote, done > 0 ? 'r+' : 'w', undefined, signal);
     onProgress?.(done, total);
-    // A server may have written the requests of the broken attempt in any order: the last of them are sent once more
-    const start = Math.max(0, done - CHUNK * WINDOW);
+    // Servers write requests in the order they come; only the last of them may have been torn when it broke off
+    const start = Math.max(0, done - CHUNK * OVERLAP);
     await inOrder(start, total, bounds, {
       request: async (position, length) => {
         const data = Buffer.allocUnsafe(length);

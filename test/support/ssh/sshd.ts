@@ -31,6 +31,8 @@ export interface SshdOptions {
   config?: string[];
   /** Variables of every session, beside `HOME`. */
   env?: Record<string, string>;
+  /** What serves files. Default: the server itself. */
+  sftp?: string;
 }
 
 export interface HostKey {
@@ -65,7 +67,12 @@ export interface Sshd extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
-export async function startSshd({ hostKeys = ['ed25519'], config = [], env = {} }: SshdOptions = {}): Promise<Sshd> {
+export async function startSshd({
+  hostKeys = ['ed25519'],
+  config = [],
+  env = {},
+  sftp = 'internal-sftp',
+}: SshdOptions = {}): Promise<Sshd> {
   if (PROGRAM === undefined) throw new Error(sshdMissing);
   const dir = await mkdtemp(join(tmpdir(), 'tuneyard-sshd-'));
   // Other accounts that log in read their keys here
@@ -91,7 +98,9 @@ export async function startSshd({ hostKeys = ['ed25519'], config = [], env = {} 
       ...hostKeys.map((type) => `HostKey ${join(dir, `host_${type}`)}`),
       `AuthorizedKeysFile ${authorizedKeys}`,
       `PidFile ${join(dir, 'sshd.pid')}`,
-      `SetEnv ${Object.entries({ HOME: home, ...env }).map(([name, value]) => `${name}=${value}`).join(' ')}`,
+      `SetEnv ${Object.entries({ HOME: home, ...env })
+        .map(([name, value]) => `${name}=${value}`)
+        .join(' ')}`,
       'StrictModes no',
       'UsePAM no',
       'PermitRootLogin yes',
@@ -100,7 +109,7 @@ export async function startSshd({ hostKeys = ['ed25519'], config = [], env = {} 
       'PrintMotd no',
       'MaxStartups 100',
       'LogLevel VERBOSE',
-      'Subsystem sftp internal-sftp',
+      `Subsystem sftp ${sftp}`,
       '',
     ].join('\n'),
   );
