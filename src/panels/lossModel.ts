@@ -110,13 +110,15 @@ export class LossModel implements Disposable {
       runs: shown.map(({ followed, lines }) => {
         const { ref } = followed;
         const host: Host | undefined = hosts.get(ref.host);
+        const run = runs.get(ref);
         const name = runName(ref.run);
         const label = names.indexOf(name) === names.lastIndexOf(name) ? name : ref.run;
         return {
           host: ref.host,
           run: ref.run,
           label: several ? `${label} · ${host?.label ?? ref.host}` : label,
-          status: lossStatus(followed, runs.get(ref), host),
+          status: lossStatus(followed, run, host),
+          loading: followed.lastSeq === 0 && run !== undefined && run.step > 0,
           ...lines.draw(view, smoothing, markTexts()),
         };
       }),

@@ -8,7 +8,7 @@ import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
 import { showError } from '../commands';
 import { runName } from '../runs/describe';
-import { type HostRun, type RunRef, runKey } from '../runs/runs';
+import { type HostRun, type RunRef, type Runs, runKey } from '../runs/runs';
 import type { Services } from '../services';
 import { LossModel } from './lossModel';
 import { hostPanel } from './panelHost';
@@ -28,7 +28,7 @@ const COMMANDS = {
 let open: { panel: vscode.WebviewPanel; model: LossModel } | undefined;
 
 /** Shows a run in the loss panel, which opens beside the editor where it is not open yet. */
-export function showLoss(services: Services, run: RunRef | undefined): void {
+export function showLoss(services: Services, run = newestRun(services.runs)): void {
   if (open) {
     if (run && !open.model.runs.some((shown) => runKey(shown) === runKey(run))) open.model.set([run]);
     open.panel.reveal(undefined, true);
@@ -57,6 +57,13 @@ export function fillLossPanel(
   };
   rename();
   model.onDidChangeRuns(rename);
+  // What an empty panel promises: the first run to come appears in it.
+  const waiting = services.runs.onDidChange(() => {
+    const newest = newestRun(services.runs);
+    if (!newest && model.runs.length === 0) return;
+    waiting.dispose();
+    if (newest && model.runs.length === 0) model.add(newest);
+  });
   hostPanel<LossHostContract, LossPageContract>(services, panel, {
     name: 'loss',
     state: kept,
@@ -65,10 +72,18 @@ export function fillLossPanel(
       if (!visible) model.pause();
     },
     onClose: () => {
+      waiting.dispose();
       model.dispose();
       if (open?.model === model) open = undefined;
     },
   });
+}
+
+/** One that runs comes before those that are done. */
+function newestRun(runs: Runs): RunRef | undefined {
+  const all = runs.list();
+  const run = all.find(({ state }) => state === 'running') ?? all[0];
+  return run && { host: run.host, run: run.id };
 }
 
 function serve(services: Services, model: LossModel, peer: Peer<LossHostContract, LossPageContract>): void {

@@ -17,7 +17,7 @@ export function panelCommands(services: Services): Commands {
   return {
     'tuneyard.showLoss': async (item?: RunItem) => {
       const { showLoss } = await import('./lossPanel');
-      showLoss(services, item ? refOf(item) : newestRun(services));
+      showLoss(services, item && refOf(item));
     },
     'tuneyard.compare': async (item?: RunItem) => {
       const { showCompare } = await import('./comparePanel');
@@ -45,13 +45,6 @@ export function registerPanels(services: Services): vscode.Disposable {
 }
 
 const refOf = ({ host, run }: RunItem): RunRef => ({ host, run: typeof run === 'string' ? run : run.id });
-
-/** One that runs comes before those that are done. */
-function newestRun({ runs }: Services): RunRef | undefined {
-  const all = runs.list();
-  const run = all.find(({ state }) => state === 'running') ?? all[0];
-  return run && { host: run.host, run: run.id };
-}
 
 function newestDone({ runs }: Services): RunRef | undefined {
   const run = runs.list().find(({ state }) => state === 'completed' || state === 'stopped') ?? runs.list()[0];

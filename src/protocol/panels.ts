@@ -97,6 +97,8 @@ export interface LossRun extends PanelRun {
   extent?: [number, number];
   /** Log events of the whole run. */
   rows: number;
+  /** Nothing of it has arrived yet, though there is something. */
+  loading: boolean;
   lines: Partial<Record<LossLineName, LossLine>>;
   evals: { x: number; y: number; step: number; best: boolean }[];
   marks: LossMark[];

@@ -66,7 +66,13 @@ export function actionLabel(action: PanelAction): string {
 }
 
 /** What a person is told where there is nothing to draw yet. */
-export function emptyText({ state, hostLabel }: LossStatus): string {
+export function emptyText({ status, loading }: LossRun): string {
+  const { state, hostLabel, offline } = status;
+  if (loading) {
+    return offline
+      ? l10n.t('{0} is not connected, and nothing of this run was read before. Connect to see it.', hostLabel)
+      : l10n.t('Reading what the run wrote …');
+  }
   switch (state) {
     case 'unknown':
       return l10n.t('Nothing is known of this run yet. Connect to {0} to see it.', hostLabel);

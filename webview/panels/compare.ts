@@ -200,6 +200,9 @@ function columnHead(model: CompareModel): TemplateResult {
   </th>`;
 }
 
+/** Letters across the column of prompts, about. */
+const PROMPT_COLUMN = 24;
+
 function promptCell({ id, text }: ComparePrompt): TemplateResult {
   return html`${textArea({
     label: l10n.t('Prompt'),

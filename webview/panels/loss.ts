@@ -324,7 +324,7 @@ function empty(runs: readonly LossRun[]): TemplateResult {
       <span class="group">${button({ label: actionLabel('start'), kind: 'primary', onClick: () => act('start') })}</span>
     </div>`;
   }
-  return html`<div class="empty"><p>${emptyText(run.status)}</p></div>`;
+  return html`<div class="empty"><p>${emptyText(run)}</p></div>`;
 }
 
 const axisOptions = () => (Object.keys(AXES) as LossAxis[]).map((value) => ({ value, label: AXES[value].title() }));

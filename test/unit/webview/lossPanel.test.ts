@@ -209,6 +209,9 @@ describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped
     const begun = new ColumnRun({ host: 'local', run: 'begun' }, 10);
     const waiting = new ColumnRun({ host: 'local', run: 'waiting' }, 10);
     waiting.summary = { ...waiting.summary!, state: 'queued' };
+    const unread = new ColumnRun({ host: 'local', run: 'unread' }, 10);
+    unread.summary = { ...unread.summary!, state: 'completed', step: 40 };
+    await (await open([unread])).page.getByText('Reading what the run wrote').waitFor();
     const panels = [await open([begun]), await open([waiting])];
     await panels[0]!.page.getByText('The first values come after its first steps').waitFor();
     await panels[0]!.picture('loss-begun');
