@@ -1,5 +1,4 @@
 /** "Estimate memory": what a recipe will need, and where it fits. */
-import { basename } from 'node:path';
 import type { Estimate } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
@@ -9,6 +8,7 @@ import type { HostMemory } from './hostMemory';
 import { activeUri, isRecipe, passedUri, pickFile } from './pickFile';
 import { localMemory, memoryOf } from './pickHost';
 import type { RecipeServices } from './recipeServices';
+import { recipeName } from './recipeText';
 import { withProgress } from './withProgress';
 
 export async function estimateMemory(services: RecipeServices, argument?: unknown): Promise<void> {
@@ -22,7 +22,7 @@ export async function estimateMemory(services: RecipeServices, argument?: unknow
   });
   if (!estimate) return;
   const places = await placesOf(services, estimate);
-  const name = basename(uri.fsPath);
+  const name = recipeName(uri.fsPath);
   await services.pages.show(l10n.t('Memory of {0}', name), uri.toString(), estimateText(name, estimate, places));
   const used = services.recent.host(uri.fsPath);
   const place = places.find(({ label }) => label === services.hosts.get(used ?? 'local')?.label);

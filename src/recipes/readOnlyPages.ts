@@ -46,6 +46,14 @@ export class ReadOnlyPages implements vscode.TextDocumentContentProvider, vscode
     return changed;
   }
 
+  /** Renews a page that is open, where it is; it is not brought to the front. */
+  async update(uri: vscode.Uri, text: string): Promise<void> {
+    const before = this.texts.get(uri.toString());
+    if (before === undefined || before === text) return;
+    this.texts.set(uri.toString(), text);
+    await this.renew(uri);
+  }
+
   dispose(): void {
     for (const subscription of this.subscriptions) subscription.dispose();
   }
