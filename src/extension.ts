@@ -34,6 +34,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const runView = vscode.window.createTreeView('tuneyard.runs', { treeDataProvider: runTree, showCollapseAll: true });
   const hostView = vscode.window.createTreeView('tuneyard.hosts', { treeDataProvider: hostTree });
   hostView.onDidChangeVisibility(({ visible }) => hostTree.watch(visible));
+  hostTree.watch(hostView.visible);
   context.subscriptions.push(
     log,
     runView,

@@ -1,4 +1,5 @@
 /** What can be done with a host. */
+import { homedir } from 'node:os';
 import { TuneyardError } from '@protocol/errors';
 import type { Check } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
@@ -8,13 +9,13 @@ import { withProgress } from '../recipes/withProgress';
 import type { Services } from '../services';
 import { checksPage } from './describeHost';
 import type { Host } from './host';
-import { parseSshWords } from './sshWords';
+import { freeName, parseSshWords } from './sshWords';
 import type { HostTree } from './tree';
 
 type Item = { host?: string; cwd?: string } | undefined;
 
 export function hostCommands(services: Services, tree: HostTree): Commands {
-  const { hosts, runners, pages, addedHosts } = services;
+  const { hosts, runners, runs, pages, addedHosts } = services;
   const on = async (item: Item, title: string, act: (host: Host) => Promise<unknown>, which = (_: Host) => true) => {
     const host = item?.host === undefined ? await pickHost(hosts.list().filter(which), title) : hosts.get(item.host);
     if (host) await act(host);
@@ -32,16 +33,21 @@ export function hostCommands(services: Services, tree: HostTree): Commands {
         validateInput: (value) => (value.trim() === '' ? undefined : complaint(() => parseSshWords(value))),
       });
       if (text === undefined || text.trim() === '') return;
-      const host = await hosts.add(parseSshWords(text));
+      const words = parseSshWords(text);
+      const host = await hosts.add({
+        ...words,
+        name: freeName(words, (name) => hosts.get(`ssh:${name}`) !== undefined),
+      });
       await open(host);
     },
     'tuneyard.host.remove': (item: Item) =>
       on(
         item,
         l10n.t('Remove a host'),
-        async (host) => {
-          await host.disconnect();
-          await hosts.remove(host.id);
+        async ({ id }) => {
+          await runners.close(id);
+          await hosts.remove(id);
+          runs.forgetHost(id);
         },
         isAdded,
       ),
@@ -51,11 +57,13 @@ export function hostCommands(services: Services, tree: HostTree): Commands {
       on(
         item,
         l10n.t('Disconnect'),
-        (host) => host.disconnect(),
-        ({ state }) => state.kind === 'connected',
+        ({ id }) => runners.close(id),
+        ({ id, state }) => id !== 'local' && (state.kind === 'connected' || state.kind === 'connecting'),
       ),
     'tuneyard.host.refresh': async (item: Item) => {
       const all = item?.host === undefined ? hosts.list().map(({ id }) => id) : [item.host];
+      // This machine is asked for nothing by being opened.
+      if (item?.host === 'local') await runners.open('local');
       await Promise.all(all.map((id) => tree.refresh(id)));
     },
     'tuneyard.host.doctor': (item: Item) =>
@@ -81,6 +89,9 @@ export function hostCommands(services: Services, tree: HostTree): Commands {
       }),
   };
 }
+
+/** What a shell would do with it. */
+const withHome = (path: string): string => path.replace(/^~(?=\/)/, homedir());
 
 async function pickHost(hosts: readonly Host[], title: string): Promise<Host | undefined> {
   if (hosts.length === 0) throw new TuneyardError('usage', l10n.t('There is no host to do this with.'));
@@ -108,12 +119,13 @@ function openTerminal({ addedHosts }: Services, host: Host, cwd: string | undefi
   const where = added
     ? [
         ...(added.port === undefined ? [] : ['-p', String(added.port)]),
-        ...(added.identityFile === undefined ? [] : ['-i', added.identityFile]),
-        added.user === undefined ? added.hostName : `${added.user}@${added.hostName}`,
+        ...(added.identityFile === undefined ? [] : ['-i', withHome(added.identityFile)]),
+        ...(added.user === undefined ? [] : ['-l', added.user]),
+        '--',
+        added.hostName,
       ]
-    : [...(config ? ['-F', config] : []), host.label];
-  const goThere = cwd === undefined ? [] : ['-t', ...where, `cd '${cwd.replaceAll("'", `'\\''`)}' && exec "$SHELL" -l`];
-  vscode.window
-    .createTerminal({ name: host.label, shellPath: 'ssh', shellArgs: goThere.length > 0 ? goThere : where })
-    .show();
+    : [...(config ? ['-F', withHome(config)] : []), '--', host.label];
+  const goThere = cwd === undefined ? undefined : `cd '${cwd.replaceAll("'", `'\\''`)}' && exec "$SHELL" -l`;
+  const shellArgs = goThere === undefined ? where : ['-t', ...where, goThere];
+  vscode.window.createTerminal({ name: host.label, shellPath: 'ssh', shellArgs }).show();
 }

@@ -1,10 +1,11 @@
 /** The Hosts view: machines, how busy they are, and what they have. */
+import { cpus } from 'node:os';
 import type { HostStatus } from '@protocol/serve';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
 import type { Services } from '../services';
 import { hostDetails, hostLine } from './describeHost';
-import type { Host } from './host';
+import type { Host, HostState } from './host';
 
 const POLL_MS = 10_000;
 
@@ -15,6 +16,7 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   readonly onDidChangeTreeData = this.#changed.event;
   readonly #nodes = new Map<string, Node>();
   readonly #status = new Map<string, HostStatus>();
+  readonly #asking = new Set<string>();
   readonly #listening = new Map<string, { host: Host; dispose(): void }>();
   readonly #subscriptions: { dispose(): void }[];
   #timer: NodeJS.Timeout | undefined;
@@ -49,8 +51,15 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   /** Asks a machine anew, where it is connected. */
   async refresh(id: string): Promise<void> {
     const runner = this.services.runners.current(id);
-    const status = await runner?.peer.request('host/status', {}).catch(() => undefined);
-    if (status) this.#status.set(id, status);
+    if (!runner || this.#asking.has(id)) return;
+    this.#asking.add(id);
+    try {
+      this.#status.set(id, await runner.peer.request('host/status', {}));
+    } catch {
+      // It goes: then its state says so.
+    } finally {
+      this.#asking.delete(id);
+    }
     this.#draw(id);
   }
 
@@ -79,16 +88,13 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     if (!host) return item;
     const status = this.#status.get(id);
     const isOpen = this.services.runners.current(id) !== undefined;
-    const state = host.state.kind === 'connected' && !isOpen && id !== 'local' ? 'disconnected' : host.state.kind;
+    // A connection without a runner is of no use yet.
+    const state: HostState = host.state.kind === 'connected' && !isOpen ? { kind: 'disconnected' } : host.state;
     const running = this.services.runs.list(id).filter((run) => run.state === 'running').length;
-    item.description = hostLine(
-      host.state.kind === 'connected' && !isOpen ? { kind: 'disconnected' } : host.state,
-      status,
-      running,
-    );
-    if (id === 'local' && !isOpen) item.description = '';
-    item.iconPath = icon(id, state);
-    item.contextValue = `host.${id === 'local' ? 'local' : state === 'connecting' ? 'connecting' : state}${this.#isAdded(id) ? '.added' : ''}`;
+    const isLocal = id === 'local';
+    item.description = isLocal && !status ? l10n.t('{0} cores', cpus().length) : hostLine(state, status, running);
+    item.iconPath = icon(id, state.kind);
+    item.contextValue = `host.${isLocal ? 'local' : state.kind}${this.#isAdded(id) ? '.added' : ''}`;
     item.tooltip = this.#tooltip(host, status);
     item.accessibilityInformation = { label: [host.label, item.description].filter(Boolean).join(', ') };
     return item;
@@ -104,7 +110,8 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     text.appendText(host.label);
     text.appendMarkdown('**\n\n');
     if (host.state.kind === 'failed') text.appendText(host.state.message);
-    else if (!status) text.appendText(l10n.t('Nothing connects until you ask: connect, or start a run.'));
+    else if (host.id !== 'local' && !status)
+      text.appendText(l10n.t('Nothing connects until you ask: connect, or start a run.'));
     for (const [name, value] of status ? hostDetails(status) : []) {
       text.appendText(`${name}: ${value}`);
       text.appendMarkdown('  \n');

@@ -91,6 +91,8 @@ export interface RunSummary {
   step: number;
   total_steps: number;
   last_loss?: number;
+  /** Of the first evaluation, and of the last. */
+  first_eval_loss?: number;
   eval_loss?: number;
   /** Of a running one, from the pace of its last steps. */
   seconds_left?: number;

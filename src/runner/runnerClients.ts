@@ -55,6 +55,8 @@ export class RunnerClients implements Runners {
   readonly #live = new Map<string, LiveRunner>();
   readonly #opening = new Map<string, Opening>();
   readonly #kept = new Map<string, number>();
+  /** Ended on purpose: not opened again by itself. */
+  readonly #ended = new Set<string>();
   readonly #disposing = new AbortController();
   readonly #owner = randomBytes(6).toString('hex');
   #bundle: Promise<Bundle> | undefined;
@@ -89,6 +91,7 @@ export class RunnerClients implements Runners {
     hostId: string,
     { signal, onProgress }: { signal?: AbortSignal; onProgress?: OnProgress } = {},
   ): Promise<Runner> {
+    this.#ended.delete(hostId);
     const live = this.#live.get(hostId);
     if (live) return live;
     const opening = this.#opening.get(hostId) ?? this.#begin(hostId);
@@ -104,6 +107,14 @@ export class RunnerClients implements Runners {
       if (onProgress) opening.listeners.delete(onProgress);
       if (opening.waiting === 0) this.#giveUp(hostId, opening);
     }
+  }
+
+  /** Ends it and its host's connection, on purpose: whoever follows runs there waits until somebody opens it. */
+  async close(hostId: string): Promise<void> {
+    this.#ended.add(hostId);
+    this.#opening.get(hostId)?.abort.abort();
+    this.#live.get(hostId)?.dispose();
+    await this.options.hosts.get(hostId)?.disconnect();
   }
 
   dispose(): void {
@@ -181,6 +192,7 @@ export class RunnerClients implements Runners {
     const { log } = this.options;
     const attempt = async () => {
       if ((this.#kept.get(hostId) ?? 0) === 0) throw new AbortError('nobody follows a run there any more');
+      if (this.#ended.has(hostId)) throw new AbortError('it was disconnected by hand');
       try {
         await this.open(hostId, { signal: this.#disposing.signal });
       } catch (error) {

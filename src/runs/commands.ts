@@ -1,5 +1,4 @@
 /** What can be done with a run. */
-import { basename, dirname, join } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
@@ -8,21 +7,32 @@ import { withProgress } from '../recipes/withProgress';
 import type { Runner } from '../runner/runner';
 import type { Services } from '../services';
 import { formatBytes } from '../ui/format';
+import { cloneRecipe } from './cloneRecipe';
 import { runLine, runName, stateWord } from './describe';
-import { downloadModel } from './exportModel';
+import { exportRun } from './exportRun';
+import { openFolder } from './folders';
+import { showLive } from './livePage';
 import type { HostRun, RunRef } from './runs';
+import { samplesPage } from './samplesPage';
+import { isAlive } from './store';
 import type { RunTree } from './tree';
 
 /** What the view passes, or a link; from the palette nothing. */
-type Item = { host?: string; run?: string | { id: string } } | undefined;
+type Item = { host?: string; run?: string | { id: string }; checkpoint?: { step: number } } | undefined;
 type States = readonly HostRun['state'][];
 
 const ALIVE: States = ['running', 'queued'];
 const ENDED: States = ['completed', 'stopped', 'failed', 'crashed'];
+const ALL: States = [...ALIVE, ...ENDED];
 const LOG_LINES = 2000;
+const LOG_MS = 2000;
 
 export function runCommands(services: Services, tree: RunTree): Commands {
   const { runs, runners, pages } = services;
+  const which = (item: Item, states: States, title: string) => {
+    const ref = refOf(item);
+    return ref ? known(services, ref) : pickRun(services, states, title);
+  };
   /** The run that is meant, and its host's runner. */
   const on = async (
     item: Item,
@@ -30,7 +40,7 @@ export function runCommands(services: Services, tree: RunTree): Commands {
     title: string,
     act: (runner: Runner, run: HostRun) => Promise<unknown>,
   ) => {
-    const run = refOf(item) ? known(services, refOf(item)!) : await pickRun(services, states, title);
+    const run = await which(item, states, title);
     if (!run) return;
     const runner = runners.current(run.host) ?? (await connect(services, run.host));
     await act(runner, run);
@@ -67,12 +77,15 @@ export function runCommands(services: Services, tree: RunTree): Commands {
         await vscode.commands.executeCommand('tuneyard.showLoss', { host, run: id });
       }),
     'tuneyard.run.clone': (item: Item) =>
-      on(item, [...ALIVE, ...ENDED], l10n.t('Clone with changes'), async ({ peer }, { id }) => {
+      on(item, ALL, l10n.t('Clone with changes'), async ({ peer }, { id }) => {
         const { recipe, source } = await peer.request('runs/recipe', { run: id });
-        await openClone(runName(id), recipe, source);
+        await cloneRecipe(runName(id), recipe, source);
       }),
-    'tuneyard.run.delete': (item: Item) =>
-      on(item, ENDED, l10n.t('Delete'), async ({ peer }, run) => {
+    'tuneyard.run.delete': async (item: Item) => {
+      const deleted = await which(item, ENDED, l10n.t('Delete'));
+      if (!deleted) return;
+      if (!services.hosts.get(deleted.host)) return forgetLost(services, deleted);
+      await on({ host: deleted.host, run: deleted.id }, ENDED, '', async ({ peer }, run) => {
         const { bytes, checkpoints } = await peer.request('runs/files', { run: run.id });
         const remove = l10n.t('Delete');
         const chosen = await vscode.window.showWarningMessage(
@@ -101,29 +114,61 @@ export function runCommands(services: Services, tree: RunTree): Commands {
           l10n.t('{0} deleted: {1} freed.', runName(run.id), formatBytes(freed_bytes)),
           8000,
         );
-      }),
-    'tuneyard.run.export': (item: Item) => on(item, ENDED, l10n.t('Export'), (runner, run) => exportRun(runner, run)),
+      });
+    },
+    'tuneyard.run.export': (item: Item) =>
+      on(item, ENDED, l10n.t('Export'), (runner, run) => exportRun(runner, run, item?.checkpoint?.step)),
     'tuneyard.run.showLog': (item: Item) =>
-      on(item, [...ALIVE, ...ENDED], l10n.t('Show log'), async ({ peer }, { host, id }) => {
-        const { text } = await peer.request('runs/log', { run: id, lines: LOG_LINES });
-        await pages.show(`${runName(id)}.log`, `${host}/${id}`, text || l10n.t('The log is empty.'));
-      }),
+      on(item, ALL, l10n.t('Show log'), (_, { host, id }) =>
+        showLive(pages, {
+          name: `${runName(id)}.log`,
+          about: `${host}/${id}`,
+          read: async () => {
+            const runner = runners.current(host) ?? (await connect(services, host));
+            const { text } = await runner.peer.request('runs/log', { run: id, lines: LOG_LINES });
+            return text || l10n.t('The log is empty.');
+          },
+          watch: (renew) => {
+            const timer = setInterval(() => {
+              const run = runs.get({ host, run: id });
+              if (run && isAlive(run) && runners.current(host)) renew();
+            }, LOG_MS);
+            return { dispose: () => clearInterval(timer) };
+          },
+        }),
+      ),
+    'tuneyard.run.showSamples': async (item: Item) => {
+      const run = await which(item, ALL, l10n.t('Show samples'));
+      if (!run) return;
+      const followed = runs.follow({ host: run.host, run: run.id });
+      await showLive(pages, {
+        name: l10n.t('{0} samples', runName(run.id)),
+        about: `${run.host}/${run.id}`,
+        read: async () => samplesPage(run.id, followed.generations),
+        watch: (renew) => {
+          const subscription = followed.onDidChange(renew);
+          renew();
+          return vscode.Disposable.from({ dispose: () => subscription.dispose() }, followed);
+        },
+      });
+    },
     'tuneyard.run.showRecipe': (item: Item) =>
-      on(item, [...ALIVE, ...ENDED], l10n.t('Show recipe'), async ({ peer }, { host, id }) => {
+      on(item, ALL, l10n.t('Show recipe'), async ({ peer }, { host, id }) => {
         const { recipe, source } = await peer.request('runs/recipe', { run: id });
         const text = source?.recipe_text ?? JSON.stringify(recipe, null, 2);
         const editor = await pages.show(`${runName(id)}.tune.json`, `${host}/${id}`, text);
         await vscode.languages.setTextDocumentLanguage(editor.document, 'jsonc');
       }),
-    'tuneyard.run.openFolder': (item: Item) =>
-      on(item, [...ALIVE, ...ENDED], l10n.t('Open folder'), async (_, { host, dir }) => {
-        if (host === 'local') await vscode.env.openExternal(vscode.Uri.file(dir));
-        else await vscode.commands.executeCommand('tuneyard.host.openTerminal', { host, cwd: dir });
-      }),
-    'tuneyard.run.copyId': (item: Item) =>
-      on(item, [...ALIVE, ...ENDED], l10n.t('Copy run ID'), (_, { id }) =>
-        Promise.resolve(vscode.env.clipboard.writeText(id)),
-      ),
+    'tuneyard.run.openFolder': async (item: Item) => {
+      const run = await which(item, ALL, l10n.t('Open folder'));
+      if (!run) return;
+      if (run.host === 'local') await openFolder(run.dir);
+      else await vscode.commands.executeCommand('tuneyard.host.openTerminal', { host: run.host, cwd: run.dir });
+    },
+    'tuneyard.run.copyId': async (item: Item) => {
+      const run = await which(item, ALL, l10n.t('Copy run ID'));
+      if (run) await vscode.env.clipboard.writeText(run.id);
+    },
     'tuneyard.run.showMore': (host: string) => tree.showMore(host),
     'tuneyard.reattach': () => reattach(services),
   };
@@ -162,6 +207,17 @@ function connect({ hosts, runners }: Services, host: string): Promise<Runner> {
   );
 }
 
+/** Its host is not listed any more: only what is remembered here can go. */
+async function forgetLost({ runs }: Services, { host, id }: HostRun): Promise<void> {
+  const forget = l10n.t('Remove from the list');
+  const chosen = await vscode.window.showWarningMessage(
+    l10n.t('Remove {0} from the list?', runName(id)),
+    { modal: true, detail: l10n.t('Its host is not listed any more. Its files there are left as they are.') },
+    forget,
+  );
+  if (chosen === forget) runs.forget({ host, run: id });
+}
+
 /** Connects to every host that had a run at work, and says what became of it. */
 async function reattach(services: Services): Promise<void> {
   const { runs, runners, hosts } = services;
@@ -174,89 +230,4 @@ async function reattach(services: Services): Promise<void> {
     alive === 0 ? l10n.t('No run is at work.') : l10n.t('{0} runs are at work.', alive),
     8000,
   );
-}
-
-/** A new recipe beside the old one, or in an untitled editor where that is not on this machine any more. */
-async function openClone(
-  name: string,
-  recipe: Record<string, unknown>,
-  source: { recipe_path?: string; recipe_text?: string; sent?: Record<string, string> } | undefined,
-): Promise<void> {
-  const uri = source?.recipe_path === undefined ? undefined : vscode.Uri.parse(source.recipe_path);
-  const text = source?.recipe_text ?? `${JSON.stringify(backHere(recipe, source?.sent ?? {}), null, 2)}\n`;
-  const folder = uri?.scheme === 'file' ? dirname(uri.fsPath) : undefined;
-  const there = folder !== undefined && (await exists(vscode.Uri.file(folder)));
-  if (!there) {
-    const document = await vscode.workspace.openTextDocument({ language: 'jsonc', content: text });
-    await vscode.window.showTextDocument(document);
-    return;
-  }
-  const base = basename(uri!.fsPath).replace(/(-\d+)?(\.tune)?\.json$/, '') || name;
-  for (let i = 2; ; i++) {
-    const file = vscode.Uri.file(join(folder, `${base}-${i}.tune.json`));
-    if (await exists(file)) continue;
-    await vscode.workspace.fs.writeFile(file, new TextEncoder().encode(text));
-    await vscode.window.showTextDocument(file);
-    return;
-  }
-}
-
-/** Files that were sent are named as they are here. */
-function backHere(value: unknown, sent: Record<string, string>): unknown {
-  if (typeof value === 'string') return sent[value] ?? value;
-  if (Array.isArray(value)) return value.map((each) => backHere(each, sent));
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, backHere(each, sent)]));
-}
-
-async function exists(uri: vscode.Uri): Promise<boolean> {
-  try {
-    await vscode.workspace.fs.stat(uri);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function exportRun(runner: Runner, run: HostRun): Promise<void> {
-  const files = await runner.peer.request('runs/files', { run: run.id });
-  const choices = [
-    ...(files.model_path === undefined ? [] : [{ label: l10n.t('Final model'), path: files.model_path }]),
-    ...files.checkpoints.map(({ step, path, bytes, best }) => ({
-      label: l10n.t('Checkpoint of step {0}', step),
-      description: [best ? `★ ${l10n.t('best')}` : '', formatBytes(bytes)].filter(Boolean).join(' · '),
-      path,
-    })),
-  ];
-  if (choices.length === 0) {
-    throw new TuneyardError('usage', l10n.t('{0} has no model and no checkpoint to export.', runName(run.id)));
-  }
-  const title = l10n.t('Export {0}', runName(run.id));
-  const chosen = choices.length === 1 ? choices[0] : await vscode.window.showQuickPick(choices, { title });
-  if (!chosen) return;
-  const [parent] =
-    (await vscode.window.showOpenDialog({
-      title,
-      canSelectFolders: true,
-      canSelectFiles: false,
-      openLabel: l10n.t('Export here'),
-    })) ?? [];
-  if (!parent) return;
-  const to = await freeFolder(parent.fsPath, runName(run.id));
-  const bytes = await withProgress(title, (report, signal) =>
-    downloadModel(runner, chosen.path, to, { signal, report }),
-  );
-  const open = l10n.t('Open folder');
-  const answer = await vscode.window.showInformationMessage(
-    l10n.t('{0} exported to {1} ({2}).', runName(run.id), to, formatBytes(bytes)),
-    open,
-  );
-  if (answer === open) await vscode.env.openExternal(vscode.Uri.file(to));
-}
-
-async function freeFolder(parent: string, name: string): Promise<string> {
-  for (let i = 1; ; i++) {
-    const folder = join(parent, i === 1 ? name : `${name}-${i}`);
-    if (!(await exists(vscode.Uri.file(folder)))) return folder;
-  }
 }

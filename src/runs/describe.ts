@@ -12,7 +12,7 @@ export function runName(id: string): string {
 export function runLine(run: HostRun, now: number, locale: string): string {
   const ago = formatAgo(Date.parse(run.updated), now, locale);
   const loss = run.last_loss === undefined ? undefined : l10n.t('loss {0}', formatLoss(run.last_loss));
-  const best = run.eval_loss === undefined ? loss : l10n.t('eval {0}', formatLoss(run.eval_loss));
+  const best = evaluation(run) ?? loss;
   switch (run.state) {
     case 'queued':
       return l10n.t('waiting for its device');
@@ -59,6 +59,16 @@ export function runDetails(run: HostRun, now: number, locale: string): [string, 
     [l10n.t('Folder'), run.dir],
   ];
   return rows.flatMap(([name, value]) => (value ? [[name, value] satisfies [string, string]] : []));
+}
+
+/** `eval 3.35 ↓0.41`: against the first one. */
+function evaluation({ eval_loss, first_eval_loss = eval_loss }: HostRun): string | undefined {
+  if (eval_loss === undefined || first_eval_loss === undefined) return undefined;
+  const change = eval_loss - first_eval_loss;
+  const text = l10n.t('eval {0}', formatLoss(eval_loss));
+  // Less than what is shown of the loss is no change.
+  if (change === 0 || !(Math.abs(change) >= Math.abs(eval_loss) / 1000)) return text;
+  return `${text} ${change < 0 ? '↓' : '↑'}${formatLoss(Number(Math.abs(change).toPrecision(2)))}`;
 }
 
 function percent({ step, total_steps }: HostRun): string | undefined {

@@ -39,6 +39,11 @@ export class RunHistory {
     return taken;
   }
 
+  /** Events are missing where they come from: goes on behind the hole. */
+  skipTo(seq: number): void {
+    this.lastSeq = seq - 1;
+  }
+
   #take(event: RunEvent, time: number): { rewritten?: number } {
     switch (event.type) {
       case 'start':
@@ -76,7 +81,7 @@ export class RunHistory {
     this.end = undefined;
     const rows = this.log.length;
     const left = this.log.cutBehind(event.step);
-    for (const list of [this.evals, this.checkpoints, this.generations] as { step: number }[][]) {
+    for (const list of [this.evals, this.checkpoints, this.generations, this.warnings] as { step: number }[][]) {
       remove(list, ({ step }) => step > event.step);
     }
     return left < rows ? { rewritten: left } : {};

@@ -1,13 +1,12 @@
 /** The runs of all hosts: as their runners tell, and as they were last seen where a host is not connected. */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RunEvent } from '@protocol/events';
 import type { RunSummary } from '@protocol/runner';
 import { type Disposable, Emitter, type Event } from 'vscode-jsonrpc';
 import type { Runner, Runners } from '../runner/runner';
 import { EventMirror } from './eventMirror';
-import { RunHistory } from './history';
+import { RememberedRuns } from './rememberedRuns';
 import { type FollowedRun, type HostRun, type RunRef, type Runs, runKey } from './runs';
+import { SharedRun } from './sharedRun';
 
 export interface RunStoreOptions {
   /** With a way to keep a host's runner open. */
@@ -19,20 +18,27 @@ export interface RunStoreOptions {
 
 /** At most four changes a second are told. */
 const CHANGE_MS = 250;
-const isAlive = ({ state }: RunSummary): boolean => state === 'running' || state === 'queued';
+
+export const isAlive = ({ state }: RunSummary): boolean => state === 'running' || state === 'queued';
 
 export class RunStore implements Runs, Disposable {
   readonly #changed = new Emitter<void>();
+  /** Newest first. */
   readonly #hosts = new Map<string, HostRun[]>();
   readonly #followed = new Map<string, SharedRun>();
+  /** Runs at work: their events are kept, so that they can be looked at when the host is gone. */
+  readonly #kept = new Map<string, FollowedRun>();
+  /** What somebody looked at in this window, or was at work when the last one closed. */
+  readonly #ours = new Set<string>();
   readonly #subscriptions: Disposable[] = [];
   readonly #mirror: EventMirror;
+  readonly #remembered: RememberedRuns;
   #timer: NodeJS.Timeout | undefined;
-  #saving: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: RunStoreOptions) {
-    const { runners, storage } = options;
+    const { runners, storage, log } = options;
     this.#mirror = new EventMirror(join(storage, 'events'));
+    this.#remembered = new RememberedRuns(join(storage, 'runs'), log);
     this.#subscriptions.push(
       runners.onDidOpen((runner) => this.#opened(runner)),
       runners.onDidClose(() => this.#tell()),
@@ -41,19 +47,16 @@ export class RunStore implements Runs, Disposable {
 
   /** What was remembered when VS Code last ran. */
   async load(): Promise<void> {
-    try {
-      const remembered: Record<string, RunSummary[]> = JSON.parse(await readFile(this.#file, 'utf8'));
-      for (const [host, runs] of Object.entries(remembered)) {
-        if (!this.#hosts.has(host))
-          this.#hosts.set(
-            host,
-            runs.map((run) => ({ ...run, host })),
-          );
-      }
-      this.#tell();
-    } catch {
-      // Nothing is remembered yet.
+    for (const { host, runs } of await this.#remembered.load()) {
+      if (this.#hosts.has(host)) continue;
+      this.#hosts.set(
+        host,
+        runs.map((run) => ({ ...run, host })),
+      );
+      for (const run of runs) if (isAlive(run)) this.#ours.add(runKey({ host, run: run.id }));
     }
+    // At once: what is told next is measured against it.
+    this.#changed.fire();
   }
 
   get onDidChange(): Event<void> {
@@ -62,7 +65,9 @@ export class RunStore implements Runs, Disposable {
 
   list(host?: string): readonly HostRun[] {
     if (host !== undefined) return this.#hosts.get(host) ?? [];
-    return [...this.#hosts.values()].flat().sort((a, b) => (a.started < b.started ? 1 : -1));
+    return [...this.#hosts.values()]
+      .flat()
+      .sort((a, b) => (a.started < b.started ? 1 : a.started > b.started ? -1 : 0));
   }
 
   get({ host, run }: RunRef): HostRun | undefined {
@@ -75,204 +80,109 @@ export class RunStore implements Runs, Disposable {
   }
 
   follow(ref: RunRef): FollowedRun {
-    const key = runKey(ref);
-    const shared = this.#followed.get(key) ?? this.#share(ref);
-    return shared.join();
+    this.#ours.add(runKey(ref));
+    return this.#share(ref).join();
+  }
+
+  /** Whether this window is the one to say that a run has ended: only of runs it has to do with, and only one window. */
+  async claimEnd(run: HostRun): Promise<boolean> {
+    const key = runKey({ host: run.host, run: run.id });
+    return this.#ours.has(key) && (await this.#remembered.claim(`${key} ${run.updated}`));
   }
 
   /** The run is gone for good: so is what is kept of it here. */
   forget(ref: RunRef): void {
     const runs = this.#hosts.get(ref.host);
-    if (runs)
-      this.#hosts.set(
-        ref.host,
-        runs.filter(({ id }) => id !== ref.run),
-      );
-    this.#mirror.remove(ref);
-    this.#tell();
-    this.#save();
+    if (runs) this.#set(ref.host, [...runs.filter(({ id }) => id !== ref.run)]);
+  }
+
+  /** The host is not listed any more. */
+  forgetHost(host: string): void {
+    this.#set(host, []);
+    this.#hosts.delete(host);
+    this.#remembered.forget(host);
   }
 
   dispose(): void {
     clearTimeout(this.#timer);
     for (const each of this.#subscriptions) each.dispose();
     for (const shared of this.#followed.values()) shared.close();
+    this.#remembered.dispose();
     this.#changed.dispose();
   }
 
   /** Resolves when all is on disk. */
   async settled(): Promise<void> {
-    await this.#saving;
+    await this.#remembered.settled();
     await this.#mirror.settled();
   }
 
   #share(ref: RunRef): SharedRun {
-    const { runners, log } = this.options;
     const key = runKey(ref);
-    const shared = new SharedRun(ref, this.#mirror, runners, log, () => this.#followed.delete(key));
+    const known = this.#followed.get(key);
+    if (known) return known;
+    const { runners, log } = this.options;
+    const onClose = () => this.#followed.delete(key);
+    const shared = new SharedRun(ref, { mirror: this.#mirror, runners, log, onClose });
     this.#followed.set(key, shared);
     return shared;
   }
 
   #opened(runner: Runner): void {
     const host = runner.host.id;
-    const update = (runs: RunSummary[]) => {
-      this.#hosts.set(
-        host,
-        runs.map((run) => ({ ...run, host })),
-      );
-      this.#tell();
-      this.#save();
+    const { log } = this.options;
+    const update = (runs: readonly RunSummary[]) => {
+      // A list that was on its way when the next runner was there already.
+      if (this.options.runners.current(host) === runner) this.#set(host, runs);
     };
     runner.peer.on('runs/changed', ({ runs }) => update(runs));
     runner.peer.on('run/events', ({ run, events }) => this.#followed.get(runKey({ host, run }))?.take(events));
-    for (const shared of this.#followed.values()) if (shared.ref.host === host) shared.ask();
-    runner.peer.request('runs/list', {}).then(update, (error: unknown) => this.options.log(`${host}: ${error}`));
+    for (const shared of this.#followed.values()) if (shared.ref.host === host) void shared.ask();
+    runner.peer.request('runs/list', {}).then(update, (error: unknown) => log(`${host}: ${error}`));
+  }
+
+  #set(host: string, runs: readonly RunSummary[]): void {
+    const now = runs.map((run) => ({ ...run, host }));
+    const ids = new Set(now.map(({ id }) => id));
+    for (const { id } of this.#hosts.get(host) ?? []) {
+      if (!ids.has(id)) this.#drop({ host, run: id });
+    }
+    this.#hosts.set(host, now);
+    this.#remembered.save(host, runs);
+    for (const run of now) this.#keep(run);
+    this.#tell();
+  }
+
+  #drop(ref: RunRef): void {
+    const key = runKey(ref);
+    this.#kept.get(key)?.dispose();
+    this.#kept.delete(key);
+    this.#mirror.remove(ref);
+  }
+
+  #keep(run: HostRun): void {
+    const ref = { host: run.host, run: run.id };
+    const key = runKey(ref);
+    const kept = this.#kept.get(key);
+    if (isAlive(run)) {
+      if (kept) return;
+      const joined = this.#share(ref).join();
+      this.#kept.set(key, joined);
+      // Its last events may come after it was said that it has ended.
+      joined.onDidChange(() => {
+        const now = this.get(ref);
+        if (now) this.#keep(now);
+      });
+    } else if (kept && (kept.end || run.state === 'crashed')) {
+      kept.dispose();
+      this.#kept.delete(key);
+    }
   }
 
   #tell(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.#changed.fire();
-    }, CHANGE_MS);
-  }
-
-  get #file(): string {
-    return join(this.options.storage, 'runs.json');
-  }
-
-  #save(): void {
-    const text = JSON.stringify(Object.fromEntries(this.#hosts));
-    this.#saving = this.#saving
-      .then(async () => {
-        await mkdir(this.options.storage, { recursive: true });
-        const temporary = `${this.#file}.${process.pid}`;
-        await writeFile(temporary, text);
-        await rename(temporary, this.#file);
-      })
-      .catch((error: unknown) => this.options.log(`What runs there are cannot be remembered: ${error}`));
-  }
-}
-
-/** One run that somebody follows; several may. */
-class SharedRun {
-  readonly #history = new RunHistory();
-  readonly #changed = new Emitter<{ rewritten?: number }>();
-  readonly #loaded: Promise<void>;
-  readonly #hold: Disposable;
-  /** Asked for from which event on; another answer is on its way. */
-  #asked = false;
-  #followers = 0;
-  #rewritten: number | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #closed = false;
-
-  constructor(
-    readonly ref: RunRef,
-    private readonly mirror: EventMirror,
-    private readonly runners: RunStoreOptions['runners'],
-    private readonly log: (text: string) => void,
-    private readonly onClose: () => void,
-  ) {
-    this.#hold = runners.keepAlive(ref.host);
-    this.#loaded = this.#load();
-  }
-
-  join(): FollowedRun {
-    this.#followers++;
-    let isOpen = true;
-    const history = this.#history;
-    return {
-      ref: this.ref,
-      get log() {
-        return history.log;
-      },
-      get evals() {
-        return history.evals;
-      },
-      get checkpoints() {
-        return history.checkpoints;
-      },
-      get warnings() {
-        return history.warnings;
-      },
-      get generations() {
-        return history.generations;
-      },
-      get start() {
-        return history.start;
-      },
-      get end() {
-        return history.end;
-      },
-      get lastSeq() {
-        return history.lastSeq;
-      },
-      onDidChange: this.#changed.event,
-      dispose: () => {
-        if (!isOpen) return;
-        isOpen = false;
-        if (--this.#followers === 0) this.close();
-      },
-    };
-  }
-
-  /** Asks the runner, where one is open, for all that is missing. */
-  async ask(): Promise<void> {
-    this.#asked = true;
-    await this.#loaded;
-    const runner = this.runners.current(this.ref.host);
-    if (!runner || this.#closed) return;
-    try {
-      await runner.peer.request('runs/follow', { run: this.ref.run, after: this.#history.lastSeq });
-    } catch (error) {
-      this.log(`${runKey(this.ref)}: ${error instanceof Error ? error.message : error}`);
-    }
-  }
-
-  take(events: readonly RunEvent[]): void {
-    const fresh: RunEvent[] = [];
-    for (const event of events) {
-      const isNew = event.seq > this.#history.lastSeq;
-      const taken = this.#history.add(event);
-      if (taken === 'gap') {
-        void this.ask();
-        break;
-      }
-      if (isNew) fresh.push(event);
-      if (taken.rewritten !== undefined) this.#rewritten = Math.min(this.#rewritten ?? Infinity, taken.rewritten);
-    }
-    if (fresh.length === 0) return;
-    this.mirror.append(this.ref, fresh);
-    this.#tell();
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    this.#hold.dispose();
-    this.#changed.dispose();
-    this.onClose();
-    const { run } = this.ref;
-    this.runners
-      .current(this.ref.host)
-      ?.peer.request('runs/unfollow', { run })
-      .catch(() => undefined);
-  }
-
-  async #load(): Promise<void> {
-    for (const event of await this.mirror.read(this.ref)) this.#history.add(event);
-    if (this.#history.lastSeq > 0) this.#tell();
-    if (!this.#asked) queueMicrotask(() => this.ask());
-  }
-
-  #tell(): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      const rewritten = this.#rewritten;
-      this.#rewritten = undefined;
-      this.#changed.fire(rewritten === undefined ? {} : { rewritten });
     }, CHANGE_MS);
   }
 }

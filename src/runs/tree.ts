@@ -9,13 +9,21 @@ import { type HostRun, type RunRef, runKey } from './runs';
 
 /** The argument of the commands on a run. */
 type RunNode = RunRef & { kind: 'run' };
+type Checkpoint = RunFiles['checkpoints'][number];
+type CheckpointsNode = RunRef & { kind: 'checkpoints'; checkpoints: readonly Checkpoint[] };
+type CheckpointNode = RunRef & { kind: 'checkpoint'; checkpoint: Checkpoint };
 type Node =
   | { kind: 'host'; host: string }
   | RunNode
   | { kind: 'more'; host: string }
-  | { kind: 'part'; key: string; item: vscode.TreeItem };
+  | CheckpointsNode
+  | CheckpointNode
+  | { kind: 'part'; item: vscode.TreeItem };
 
 const PAGE = 100;
+/** What is in a run's folder is not looked up anew with each of its steps. */
+const FILES_MS = 5000;
+const MINUTE_MS = 60_000;
 
 const ICONS: Record<HostRun['state'], [string, string?]> = {
   queued: ['watch', 'charts.blue'],
@@ -33,14 +41,19 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
   /** What each run looked like when it was last drawn. */
   readonly #drawn = new Map<string, string>();
   readonly #pages = new Map<string, number>();
+  readonly #files = new Map<string, { asked: number; state: string; found: Promise<RunFiles | undefined> }>();
   readonly #subscription: { dispose(): void };
+  readonly #timer: NodeJS.Timeout;
   #order = '';
 
   constructor(private readonly services: Services) {
     this.#subscription = services.runs.onDidChange(() => this.#refresh());
+    // "5 minutes ago" becomes 6.
+    this.#timer = setInterval(() => this.#refresh(), MINUTE_MS);
   }
 
   dispose(): void {
+    clearInterval(this.#timer);
     this.#subscription.dispose();
     this.#changed.dispose();
   }
@@ -59,6 +72,10 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
         return this.#runItem(node);
       case 'more':
         return this.#moreItem(node.host);
+      case 'checkpoints':
+        return checkpointsItem(node);
+      case 'checkpoint':
+        return checkpointItem(node);
       case 'part':
         return node.item;
     }
@@ -67,6 +84,10 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
   async getChildren(node?: Node): Promise<Node[]> {
     if (!node) return this.#hosts().map((host) => this.#node(`host:${host}`, { kind: 'host', host }));
     if (node.kind === 'host') return this.#runsOf(node.host);
+    if (node.kind === 'checkpoints') {
+      const { host, run, checkpoints } = node;
+      return [...checkpoints].reverse().map((checkpoint) => ({ kind: 'checkpoint', host, run, checkpoint }));
+    }
     return node.kind === 'run' ? this.#partsOf(node) : [];
   }
 
@@ -88,26 +109,37 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
   }
 
   async #partsOf({ host, run }: RunNode): Promise<Node[]> {
-    const runner = this.services.runners.current(host);
-    const files = await runner?.peer.request('runs/files', { run }).catch(() => undefined);
+    const files = await this.#filesOf({ host, run });
     const argument = { host, run };
-    const part = (key: string, label: string, icon: string, command?: string, description?: string): Node => {
+    const part = (label: string, icon: string, command: string, description?: string): Node => {
       const item = new vscode.TreeItem(label);
+      item.id = `${command} ${runKey(argument)}`;
       item.iconPath = new vscode.ThemeIcon(icon);
       if (description !== undefined) item.description = description;
-      if (command !== undefined) item.command = { command, title: label, arguments: [argument] };
-      return { kind: 'part', key, item };
+      item.command = { command, title: label, arguments: [argument] };
+      return { kind: 'part', item };
     };
+    const { checkpoints = [], model_path, bytes } = files ?? {};
     return [
-      ...(files ? checkpoints(files, argument) : []),
-      part('chart', l10n.t('Loss chart'), 'graph-line', 'tuneyard.showLoss'),
-      part('compare', l10n.t('Compare texts'), 'split-horizontal', 'tuneyard.compare'),
-      part('log', l10n.t('Log'), 'output', 'tuneyard.run.showLog'),
-      part('recipe', l10n.t('Recipe'), 'json', 'tuneyard.run.showRecipe'),
-      ...(files
-        ? [part('folder', l10n.t('Folder'), 'folder', 'tuneyard.run.openFolder', formatBytes(files.bytes))]
-        : []),
+      ...(checkpoints.length > 0 ? [{ kind: 'checkpoints', host, run, checkpoints } satisfies Node] : []),
+      ...(model_path === undefined ? [] : [part(l10n.t('Final model'), 'package', 'tuneyard.run.export')]),
+      part(l10n.t('Loss chart'), 'graph-line', 'tuneyard.showLoss'),
+      part(l10n.t('Samples'), 'quote', 'tuneyard.run.showSamples'),
+      part(l10n.t('Log'), 'output', 'tuneyard.run.showLog'),
+      part(l10n.t('Recipe'), 'json', 'tuneyard.run.showRecipe'),
+      ...(bytes === undefined ? [] : [part(l10n.t('Folder'), 'folder', 'tuneyard.run.openFolder', formatBytes(bytes))]),
     ];
+  }
+
+  #filesOf(ref: RunRef): Promise<RunFiles | undefined> | undefined {
+    const key = runKey(ref);
+    const state = this.services.runs.get(ref)?.state ?? '';
+    const known = this.#files.get(key);
+    if (known?.state === state && Date.now() - known.asked < FILES_MS) return known.found;
+    const runner = this.services.runners.current(ref.host);
+    const found = runner?.peer.request('runs/files', { run: ref.run }).catch(() => undefined);
+    if (found) this.#files.set(key, { asked: Date.now(), state, found });
+    return found;
   }
 
   #hostItem(host: string): vscode.TreeItem {
@@ -115,8 +147,10 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
     const item = new vscode.TreeItem(label, vscode.TreeItemCollapsibleState.Expanded);
     item.id = `host:${host}`;
     item.iconPath = new vscode.ThemeIcon(host === 'local' ? 'device-desktop' : 'remote');
-    if (!this.services.runners.current(host)) item.description = l10n.t('as last seen');
-    item.contextValue = 'runHost';
+    const isOpen = this.services.runners.current(host) !== undefined;
+    if (!isOpen) item.description = l10n.t('as last seen');
+    // Of one that is listed no more there is nothing to connect to.
+    item.contextValue = isOpen || !this.services.hosts.get(host) ? 'runHost' : 'runHost.away';
     return item;
   }
 
@@ -156,7 +190,8 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
   /** Only what changed is drawn anew; the whole where runs came or went. */
   #refresh(): void {
     const runs = this.services.runs.list();
-    const order = runs.map((run) => `${run.host}/${run.id}`).join('\n');
+    const hosts = this.#hosts().map((host) => `${host} ${this.services.runners.current(host) !== undefined}`);
+    const order = [...hosts, ...runs.map((run) => `${run.host}/${run.id}`)].join('\n');
     if (order !== this.#order) {
       this.#order = order;
       for (const run of runs) this.#drawn.set(runKey({ host: run.host, run: run.id }), this.#look(run));
@@ -179,20 +214,29 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
   }
 }
 
-function checkpoints(files: RunFiles, run: RunRef): Node[] {
-  return files.checkpoints.map(({ step, path, bytes, best }) => {
-    const item = new vscode.TreeItem(l10n.t('Step {0}', step));
-    item.description = best ? `★ ${l10n.t('best')} · ${formatBytes(bytes)}` : formatBytes(bytes);
-    item.iconPath = new vscode.ThemeIcon('bookmark');
-    item.tooltip = path;
-    item.contextValue = 'checkpoint';
-    item.command = {
-      command: 'tuneyard.compare',
-      title: l10n.t('Compare texts'),
-      arguments: [{ ...run, checkpoint: { step } }],
-    };
-    return { kind: 'part', key: path, item };
-  });
+function checkpointsItem({ host, run, checkpoints }: CheckpointsNode): vscode.TreeItem {
+  const label = l10n.t('Checkpoints ({0})', checkpoints.length);
+  const item = new vscode.TreeItem(label, vscode.TreeItemCollapsibleState.Collapsed);
+  item.id = `checkpoints ${runKey({ host, run })}`;
+  item.iconPath = new vscode.ThemeIcon('bookmark');
+  const words = checkpoints.map(({ step, best }) => [l10n.t('step {0}', step), best ? `★ ${l10n.t('best')}` : '']);
+  item.description = words.map((each) => each.filter(Boolean).join(' ')).join(' · ');
+  return item;
+}
+
+function checkpointItem({ host, run, checkpoint: { step, path, bytes, best } }: CheckpointNode): vscode.TreeItem {
+  const item = new vscode.TreeItem(l10n.t('Step {0}', step));
+  item.id = `checkpoint ${runKey({ host, run })} ${path}`;
+  item.description = best ? `★ ${l10n.t('best')} · ${formatBytes(bytes)}` : formatBytes(bytes);
+  item.iconPath = new vscode.ThemeIcon('bookmark');
+  item.tooltip = path;
+  item.contextValue = 'checkpoint';
+  item.command = {
+    command: 'tuneyard.compare',
+    title: l10n.t('Compare texts'),
+    arguments: [{ host, run, checkpoint: { step } }],
+  };
+  return item;
 }
 
 function tooltip(run: HostRun): vscode.MarkdownString {

@@ -43,9 +43,18 @@ export function formatDuration(seconds: number): string {
   return l10n.t('{0} d {1} h', Math.floor(hours / 24), hours % 24);
 }
 
+const RELATIVE = new Map<string, Intl.RelativeTimeFormat>();
+
+/** They are costly to make, and a list of a thousand runs asks for a thousand. */
+function relativeTime(locale: string): Intl.RelativeTimeFormat {
+  const known = RELATIVE.get(locale) ?? new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' });
+  RELATIVE.set(locale, known);
+  return known;
+}
+
 /** "now", "5 minutes ago", "yesterday", in the language given. */
 export function formatAgo(time: number, now: number, locale: string): string {
-  const relative = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' });
+  const relative = relativeTime(locale);
   const seconds = (time - now) / 1000;
   if (seconds > -60) return relative.format(0, 'second');
   if (seconds > -3600) return relative.format(Math.round(seconds / 60), 'minute');

@@ -80,6 +80,7 @@ export class RunFigures {
         run.last_loss = event.loss;
         break;
       case 'eval':
+        run.first_eval_loss ??= event.eval_loss;
         run.eval_loss = event.eval_loss;
         if (event.best) this.bestStep = event.step;
         break;
