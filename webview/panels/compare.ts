@@ -207,6 +207,7 @@ function promptCell({ id, text }: ComparePrompt): TemplateResult {
   return html`${textArea({
     label: l10n.t('Prompt'),
     value: text,
+    rows: Math.min(10, Math.max(2, Math.ceil(text.length / PROMPT_COLUMN), text.split('\n').length)),
     onChange: (changed) => void peer.request('compare/editPrompt', { prompt: id, text: changed }),
   })}
     <span class="group tools">
