@@ -74,9 +74,11 @@ const NPM = [
  */
 export async function startVsCode({ dir, vsix, settings = {}, env = {} }) {
   const [home, user, extensions] = ['home', 'user-data', 'extensions'].map((name) => join(dir, name));
-  for (const folder of [home, join(user, 'User'), extensions]) await mkdir(folder, { recursive: true });
+  for (const folder of [home, join(user, 'User'), join(user, 'Machine'), extensions]) await mkdir(folder, { recursive: true });
   await writeFile(join(dir, 'config.yaml'), '');
-  await writeFile(join(user, 'User/settings.json'), JSON.stringify({ ...QUIET, ...settings }, null, 2));
+  await writeFile(join(user, 'User/settings.json'), JSON.stringify(QUIET, null, 2));
+  // Where VS Code looks for what is about a machine, and for all else as well.
+  await writeFile(join(user, 'Machine/settings.json'), JSON.stringify(settings, null, 2));
   const places = ['--config', join(dir, 'config.yaml'), '--user-data-dir', user, '--extensions-dir', extensions];
   const environment = { ...environmentOfPerson(), HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...env };
   await run(node, [entry, ...places, '--install-extension', vsix], dir, { env: environment });

@@ -1,7 +1,7 @@
 /** A window of VS Code as a person uses it: palette, quick picks, trees, notifications, panels. */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { FrameLocator, Locator, Page } from 'playwright-core';
+import type { Frame, FrameLocator, Locator, Page } from 'playwright-core';
 
 export const ARTIFACTS = fileURLToPath(new URL('../../../artifacts/vscode', import.meta.url));
 
@@ -54,12 +54,16 @@ export class Window {
     return this.page.locator('.quick-input-widget:visible .quick-input-title').filter({ hasText: title });
   }
 
+  choice(text: string | RegExp): Locator {
+    return this.choices.filter({ hasText: text }).first();
+  }
+
   /** Chooses in a quick pick; without a text: what is offered first. */
   async pick(text?: string | RegExp): Promise<void> {
     if (text === undefined) {
       await this.choices.first().waitFor();
       await this.page.keyboard.press('Enter');
-    } else await this.choices.filter({ hasText: text }).first().click();
+    } else await this.choice(text).click();
   }
 
   async type(text: string): Promise<void> {
@@ -97,6 +101,13 @@ export class Window {
     return this.page.locator('.notification-toast').filter({ hasText: text });
   }
 
+  /** Waits for something, as long as no error is shown. */
+  async appears(what: Locator, timeout: number): Promise<void> {
+    const error = this.page.locator('.notification-toast:has(.codicon-error)');
+    await what.or(error).first().waitFor({ timeout });
+    if (!(await what.isVisible())) throw new Error((await this.toasts()).join(' | '));
+  }
+
   /** All that is shown as notification, for the message of a test that fails. */
   async toasts(): Promise<string[]> {
     return this.page.locator('.notification-toast .notification-list-item-message').allInnerTexts();
@@ -106,19 +117,54 @@ export class Window {
     return this.page.locator('.monaco-dialog-box').filter({ hasText: text });
   }
 
-  /** The page of the panel that is in front. */
-  get panel(): FrameLocator {
-    return this.page.frameLocator('iframe.webview.ready:visible').frameLocator('#active-frame');
+  async closeNotifications(): Promise<void> {
+    await this.command('Notifications: Clear All Notifications');
+    await this.page.locator('.notification-toast').first().waitFor({ state: 'detached' });
   }
 
+  /** The page of the panel that is in view, where there is only one. */
+  get panel(): FrameLocator {
+    return this.page.frameLocator('iframe.webview.ready').frameLocator('#active-frame');
+  }
+
+  tab(title: string | RegExp): Locator {
+    return this.page.locator('.tabs-container .tab').filter({ hasText: title });
+  }
+
+  /** The page of a panel that is in view, told from others by something that only it has. */
+  async panelWith(having: string): Promise<Frame> {
+    const deadline = Date.now() + 60_000;
+    for (;;) {
+      for (const frame of this.page.frames()) {
+        // Frames come and go while they are looked at.
+        if (frame.name() !== 'active-frame' && !frame.url().includes('fake.html')) continue;
+        if (
+          await frame
+            .locator(having)
+            .first()
+            .isVisible()
+            .catch(() => false)
+        )
+          return frame;
+      }
+      if (Date.now() > deadline) throw new Error(`no panel with ${having} came into view`);
+      await this.page.waitForTimeout(100);
+    }
+  }
+
+  /** The text of the editor that is in view, as far as it is drawn. */
   get editor(): Locator {
     return this.page.locator('.editor-instance .view-lines').first();
+  }
+
+  codeLens(text: string): Locator {
+    return this.page.locator('.codelens-decoration a').filter({ hasText: text }).first();
   }
 
   async openFile(name: string): Promise<void> {
     await this.page.keyboard.press('Control+P');
     await this.input.fill(name);
-    await this.choices.filter({ hasText: name }).first().click();
+    await this.choice(name).click();
     await this.page.locator('.tabs-container .tab.active').filter({ hasText: name }).waitFor();
   }
 
