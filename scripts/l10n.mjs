@@ -11,18 +11,47 @@ import { root } from './lib/command.mjs';
 const FOLDER = join(root, 'l10n');
 export const LANGUAGES = ['zh-cn'];
 
-/** Every text that a person may see, as `l10n.t` is given it. */
+/**
+ * Every text that a person may see, as `l10n.t` is given it, by the key that a translation has for it.
+ * @throws Error for a text that is put together and so cannot be looked up
+ */
 export async function collectTexts() {
-  const { getL10nJson } = await import('@vscode/l10n-dev');
-  const files = [];
+  const { parseSync } = await import('oxc-parser');
+  const texts = new Map();
   for (const folder of ['src', 'webview']) {
     for (const path of await readdir(join(root, folder), { recursive: true })) {
       if (!path.endsWith('.ts') || /(^|[\\/])(node_modules|dist)[\\/]/.test(path)) continue;
-      files.push({ extension: '.ts', contents: await readFile(join(root, folder, path), 'utf8') });
+      const source = await readFile(join(root, folder, path), 'utf8');
+      if (!source.includes('l10n.t(')) continue;
+      visit(parseSync(path, source).program, (call) => {
+        const text = textOf(call);
+        if (!text)
+          throw new Error(`${folder}/${path}: l10n.t takes a text as it stands: ${source.slice(call.start, call.end)}`);
+        texts.set(text.key, text.value);
+      });
     }
   }
-  const found = await getL10nJson(files);
-  return Object.fromEntries(Object.entries(found).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return Object.fromEntries([...texts].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Calls of `l10n.t` and `vscode.l10n.t`. */
+function visit(node, found) {
+  if (typeof node !== 'object' || node === null) return;
+  const { type, callee } = node;
+  if (type === 'CallExpression' && callee.type === 'MemberExpression' && callee.property.name === 't') {
+    if ((callee.object.property ?? callee.object).name === 'l10n') found(node);
+  }
+  for (const child of Object.values(node)) visit(child, found);
+}
+
+function textOf({ arguments: [first] }) {
+  if (first?.type === 'Literal') return { key: first.value, value: first.value };
+  if (first?.type !== 'ObjectExpression') return undefined;
+  const part = (name) => first.properties.find(({ key }) => key.name === name)?.value;
+  const message = part('message')?.value;
+  const comment = part('comment');
+  const comments = comment?.type === 'ArrayExpression' ? comment.elements.map(({ value }) => value) : [comment?.value];
+  return { key: `${message}/${comments.join('')}`, value: { message, comment: comments } };
 }
 
 async function main() {

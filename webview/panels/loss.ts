@@ -244,7 +244,7 @@ function page(): TemplateResult {
       ${button({ label: l10n.t('Runs…'), title: l10n.t('Choose the runs to show'), onClick: () => void peer.request('loss/pickRuns', {}) })}
       ${dropdown(l10n.t('Over'), state.x, axisOptions(), (x) => choose({ x, from: undefined, to: undefined }))}
       ${smoothSlider()}
-      ${checkbox(l10n.t('Log'), state.logarithmic, (logarithmic) => choose({ logarithmic }), l10n.t('Logarithmic loss axis'))}
+      ${checkbox(l10n.t({ message: 'Log', comment: ['logarithmic axis'] }), state.logarithmic, (logarithmic) => choose({ logarithmic }), l10n.t('Logarithmic loss axis'))}
       ${button({
         label: l10n.t('Reset zoom'),
         disabled: state.from === undefined,
