@@ -78,6 +78,12 @@ describe('the manifest', () => {
     expect(named.filter((path) => !existsSync(`${ROOT}/${path}`))).toEqual([]);
   });
 
+  it('draws the walkthrough without inline styles, which VS Code’s page for it would not apply', () => {
+    const pictures = contributes.walkthroughs.flatMap(({ steps }) => steps.map(({ media }) => media.svg));
+    expect(pictures.length).toBeGreaterThan(3);
+    for (const picture of pictures) expect(read(picture)).not.toContain('style=');
+  });
+
   it('has no text in one language only', () => {
     const keys = [...strings(contributes, 'contributes'), ...strings(manifest, 'package')].map(([, text]) => text);
     const used = new Set(keys.filter((text) => /^%.*%$/.test(text)).map((text) => text.slice(1, -1)));
