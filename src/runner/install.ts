@@ -2,6 +2,7 @@
  * Puts the runner on a host: `~/.tuneyard/runner/ID`, new beside the old ones, checked, then switched to by a rename.
  * What is there already costs one command.
  */
+import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import type { Host } from '../hosts/host';
 import type { Bundle } from './bundle';
@@ -86,9 +87,11 @@ async function install(
       timeoutMs: 60_000,
       ...options,
     });
-  } finally {
+  } catch (error) {
     // To connect again for this alone would be wrong: a person may just have disconnected.
-    if (host.state.kind === 'connected') await host.exec(['rm', '-rf', temporary]).catch(() => {});
+    const isLost = error instanceof TuneyardError && ['connection_lost', 'timed_out'].includes(error.code);
+    if (!isLost && host.state.kind === 'connected') await host.exec(['rm', '-rf', temporary]).catch(() => {});
+    throw error;
   }
   await prune(host, bundle.id, log);
   return installed(facts.home, bundle.id, node);
