@@ -80,16 +80,16 @@ export function trainBpe(texts: string | Iterable<string>, options: TrainBpeOpti
   if (!Number.isInteger(options.vocabSize) || options.vocabSize < smallest) {
     throw new TuneyardError(
       'usage',
-      `a byte-level vocabulary needs at least ${smallest} tokens (256 bytes and ${specialTokens.length} special), not ${options.vocabSize}`,
+      `a byte-level vocabulary needs at least ${smallest} tokens (256 bytes and ${specialTokens.length} special), not ${options.vocabSize}.`,
     );
   }
   const tokens = [...specialTokens, ...[...BYTE_TO_CHAR].sort()];
   const idOf = new Map(tokens.map((token, id) => [token, id]));
   if (idOf.size !== tokens.length) {
-    throw new TuneyardError('usage', 'special tokens must differ from each other and from single bytes');
+    throw new TuneyardError('usage', 'special tokens must differ from each other and from single bytes.');
   }
   const corpus = new Corpus(countWords(typeof texts === 'string' ? [texts] : texts), idOf);
-  if (corpus.size === 0) throw new TuneyardError('dataset_empty', 'there is no text to learn a vocabulary from');
+  if (corpus.size === 0) throw new TuneyardError('dataset_empty', 'there is no text to learn a vocabulary from.');
 
   const merges: string[] = [];
   while (tokens.length < options.vocabSize) {

@@ -73,7 +73,7 @@ export function bucketFor(length: number, buckets: readonly number[]): number {
   let found: number | undefined;
   for (const bucket of buckets) if (bucket >= length && (found === undefined || bucket < found)) found = bucket;
   if (found !== undefined) return found;
-  throw new TuneyardError('internal', `no bucket of ${buckets.join(', ')} holds ${length} tokens`);
+  throw new TuneyardError('internal', `no bucket of ${buckets.join(', ')} holds ${length} tokens.`);
 }
 
 /** The length of a batch by the recipe's `pad_to`; `longest` is its longest sample, rounded up to a multiple of 8. */

@@ -39,7 +39,7 @@ export interface CollateOptions {
 export function collate(samples: readonly Sample[], options: CollateOptions): Batch {
   const { length, batchSize = samples.length, padTokenId } = options;
   if (samples.length > batchSize) {
-    throw new TuneyardError('internal', `${samples.length} samples do not fit a batch of ${batchSize}`);
+    throw new TuneyardError('internal', `${samples.length} samples do not fit a batch of ${batchSize}.`);
   }
   const inputIds = new BigInt64Array(batchSize * length).fill(BigInt(padTokenId));
   const lengths = new Int32Array(batchSize).fill(1);
@@ -49,7 +49,7 @@ export function collate(samples: readonly Sample[], options: CollateOptions): Ba
   for (const [b, sample] of samples.entries()) {
     const count = sample.inputIds.length;
     if (count > length) {
-      throw new TuneyardError('internal', `a sample of ${count} tokens does not fit a batch of length ${length}`);
+      throw new TuneyardError('internal', `a sample of ${count} tokens does not fit a batch of length ${length}.`);
     }
     for (let t = 0; t < count; t++) {
       inputIds[b * length + t] = BigInt(sample.inputIds[t]!);

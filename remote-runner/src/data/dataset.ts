@@ -84,7 +84,7 @@ export async function loadDataset(
   }
   if (train.length === 0) {
     const why = recipe.test_size === 1 ? 'test_size is 1: lower it' : 'its rows hold too little text';
-    throw new TuneyardError('dataset_empty', `nothing is left to train on (${why})`, { place: { file: data.path } });
+    throw new TuneyardError('dataset_empty', `nothing is left to train on (${why}).`, { place: { file: data.path } });
   }
   if (evaluation.length === 0 && (recipe.test_size > 0 || testPath !== undefined)) {
     warnings.push('There is too little data to hold any out: this run has no evaluation.');
@@ -158,7 +158,7 @@ export async function tokenizeRows(
   for (const [index, row] of rows.entries()) {
     // Leave room for a cancellation to arrive.
     if (index % 256 === 255) await setImmediate();
-    if (signal?.aborted) throw new TuneyardError('cancelled', 'reading the data was cancelled');
+    if (signal?.aborted) throw new TuneyardError('cancelled', 'reading the data was cancelled.');
     try {
       samples.push(tokenizeRow(row, options));
     } catch (error) {

@@ -33,7 +33,7 @@ export function parseTemplate(source: string): Template {
   const fail = (what: string, at: number): never => {
     throw new TuneyardError(
       'template_invalid',
-      `the template ${JSON.stringify(source)} ${what} at character ${at + 1}; columns go in braces, like {text}, and {{ or }} stand for a brace`,
+      `the template ${JSON.stringify(source)} ${what} at character ${at + 1}; columns go in braces, like {text}, and {{ or }} stand for a brace.`,
     );
   };
   for (let i = 0; i < source.length; i++) {
@@ -61,7 +61,7 @@ export function parseTemplate(source: string): Template {
   if (columns.length === 0) {
     throw new TuneyardError(
       'template_invalid',
-      `the template ${JSON.stringify(source)} uses no column, so that all samples would be the same; put one in braces, like {text}`,
+      `the template ${JSON.stringify(source)} uses no column, so that all samples would be the same; put one in braces, like {text}.`,
     );
   }
   return { source, parts, columns };
@@ -98,7 +98,7 @@ export function resolveTemplate(
   if (dataset.target_column !== undefined && !template.columns.includes(wanted)) {
     throw new TuneyardError(
       'template_invalid',
-      `the template ${JSON.stringify(template.source)} does not use the target column "${wanted}"; put {${wanted}} into it`,
+      `the template ${JSON.stringify(template.source)} does not use the target column "${wanted}"; put {${wanted}} into it.`,
     );
   }
   return { template, target: template.columns.includes(wanted) ? wanted : undefined };
@@ -136,8 +136,8 @@ function valueText(column: string, values: Record<string, unknown>, place: Error
   if (value instanceof Date) return value.toISOString();
   const what =
     value === undefined || value === null
-      ? `the row has no value for the column "${column}"; fill it in or take the row out`
-      : `the column "${column}" holds ${Array.isArray(value) ? 'a list' : 'an object'} here; a template takes text, numbers and booleans`;
+      ? `the row has no value for the column "${column}"; fill it in or take the row out.`
+      : `the column "${column}" holds ${Array.isArray(value) ? 'a list' : 'an object'} here; a template takes text, numbers and booleans.`;
   throw new TuneyardError('dataset_invalid', what, { place });
 }
 
@@ -146,7 +146,7 @@ function missingColumn(column: string, columns: readonly string[], place: ErrorP
   const near = nearest !== undefined && distance(column.toLowerCase(), nearest.toLowerCase()) <= 1 + column.length / 3;
   const known = columns.map((name) => `"${name}"`).join(', ');
   const hint = near ? `; did you mean "${nearest}"?` : '';
-  return new TuneyardError('column_missing', `there is no column "${column}"${hint} (columns: ${known})${advice}`, {
+  return new TuneyardError('column_missing', `there is no column "${column}"${hint} (columns: ${known})${advice}.`, {
     place,
     data: { column, columns: [...columns], ...(near ? { nearest } : {}) },
   });

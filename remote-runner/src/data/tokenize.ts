@@ -92,8 +92,8 @@ export function refuseUnsupervised(errors: readonly TuneyardError[]): TuneyardEr
 
 function nothingLearned(promptLength: number, sample: Sample, maxLength: number): string {
   if (sample.truncated && promptLength >= maxLength) {
-    return `the prompt alone has ${promptLength} tokens, so that nothing of the target is left within max_length ${maxLength}; raise max_length or take the row out`;
+    return `the prompt alone has ${promptLength} tokens, so that nothing of the target is left within max_length ${maxLength}; raise max_length or take the row out.`;
   }
-  if (sample.inputIds.length === 0) return 'the row has no text; fill it in or take it out';
-  return 'the row has too little text to learn from: not one token has another before it; fill it in or take it out';
+  if (sample.inputIds.length === 0) return 'the row has no text; fill it in or take it out.';
+  return 'the row has too little text to learn from: not one token has another before it; fill it in or take it out.';
 }

@@ -80,7 +80,7 @@ export async function loadTokenizer(dir: string): Promise<Tokenizer> {
   if (json === undefined) {
     throw new TuneyardError(
       'tokenizer_invalid',
-      'the model has no tokenizer.json; save its tokenizer as a fast one (save_pretrained does) or take a model that has one',
+      'the model has no tokenizer.json; save its tokenizer as a fast one (save_pretrained does) or take a model that has one.',
       { place: { file } },
     );
   }
@@ -108,7 +108,7 @@ export function createTokenizer(
   const parsed = tokenizerFileSchema.safeParse(json);
   if (!parsed.success) {
     const path = parsed.error.issues[0]?.path.join('.') || 'the file';
-    throw new TuneyardError('tokenizer_invalid', `this is no tokenizer of Hugging Face's format: see ${path}`, {
+    throw new TuneyardError('tokenizer_invalid', `this is no tokenizer of Hugging Face's format: see ${path}.`, {
       place,
     });
   }
@@ -119,7 +119,10 @@ export function createTokenizer(
     library.encode('a');
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TuneyardError('tokenizer_invalid', `the tokenizer cannot be used: ${why}`, { place, cause });
+    throw new TuneyardError('tokenizer_invalid', `the tokenizer cannot be used (${why}); copy the model again.`, {
+      place,
+      cause,
+    });
   }
   const names = (options.names ?? [config]).map((source) => namesSchema.safeParse(source).data);
   const ids = idsSchema.safeParse(options.ids ?? {}).data;
@@ -182,7 +185,7 @@ class FileTokenizer implements Tokenizer {
     if (ids.some((id) => id === undefined)) {
       throw new TuneyardError(
         'tokenizer_invalid',
-        `the vocabulary has no token for a part of ${JSON.stringify(text.slice(0, 40))} and no unknown token either`,
+        `the vocabulary has no token for a part of ${JSON.stringify(text.slice(0, 40))} and no unknown token either.`,
         { place: { file: this.path } },
       );
     }
@@ -245,19 +248,21 @@ async function readJson(file: string): Promise<object | undefined> {
     if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) {
       return undefined;
     }
-    throw new TuneyardError('tokenizer_invalid', `the file cannot be read: ${String(error)}`, { place: { file } });
+    throw new TuneyardError('tokenizer_invalid', `the file cannot be read (${String(error)}); check its permissions.`, {
+      place: { file },
+    });
   }
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null) return value;
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TuneyardError('tokenizer_invalid', `the file is not valid JSON (${why}); copy the model again`, {
+    throw new TuneyardError('tokenizer_invalid', `the file is not valid JSON (${why}); copy the model again.`, {
       place: { file },
       cause,
     });
   }
-  throw new TuneyardError('tokenizer_invalid', 'the file holds no JSON object; copy the model again', {
+  throw new TuneyardError('tokenizer_invalid', 'the file holds no JSON object; copy the model again.', {
     place: { file },
   });
 }

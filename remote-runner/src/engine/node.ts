@@ -111,13 +111,13 @@ class NodeExecutable implements Executable {
   }
 
   private tensor(name: string, value: Value, view: TensorView | undefined): Tensor {
-    if (!view) throw new TuneyardError('internal', `graph ${this.graph.name} was run without ${name}`);
+    if (!view) throw new TuneyardError('internal', `graph ${this.graph.name} was run without ${name}.`);
     const known = this.tensors.get(view);
     if (known) return known;
     if (!sameShape(view.shape, value.shape)) {
       throw new TuneyardError(
         'internal',
-        `graph ${this.graph.name} wants ${name} as ${formatShape(value.shape)}, got ${formatShape(view.shape)}`,
+        `graph ${this.graph.name} wants ${name} as ${formatShape(value.shape)}, got ${formatShape(view.shape)}.`,
       );
     }
     const made = new Tensor(value.dtype as 'float32', view.data as Float32Array, [...view.shape]);
@@ -131,9 +131,9 @@ function engineError(cause: unknown, doing: string): TuneyardError {
   if (/allocat|out of memory|bad_alloc/i.test(message)) {
     return new TuneyardError(
       'out_of_memory',
-      `not enough memory while ${doing}: lower per_device_train_batch_size or max_length (${message})`,
+      `not enough memory while ${doing}: lower per_device_train_batch_size or max_length (${message}).`,
       { cause },
     );
   }
-  return new TuneyardError('engine_failed', `ONNX Runtime failed while ${doing}: ${message}`, { cause });
+  return new TuneyardError('engine_failed', `ONNX Runtime failed while ${doing} (${message.trim()}).`, { cause });
 }

@@ -61,7 +61,7 @@ async function prefill(
   if (prompts.some((ids) => ids.length === 0) || longest > capacity || capacity > model.maxPositions) {
     throw new TuneyardError(
       'internal',
-      `prompts of up to ${longest} tokens do not fit a cache of ${capacity} (the model has ${model.maxPositions} positions)`,
+      `prompts of up to ${longest} tokens do not fit a cache of ${capacity} (the model has ${model.maxPositions} positions).`,
     );
   }
   const length = Math.min(prefillLength(longest), model.maxPositions);
@@ -154,7 +154,7 @@ class CachedState implements DecodeState {
     const cache = this.open();
     const longest = Math.max(...cache.lengths);
     if (longest >= this.limit) {
-      throw new TuneyardError('internal', `a row has ${longest} tokens and its cache was made for ${this.limit}`);
+      throw new TuneyardError('internal', `a row has ${longest} tokens and its cache was made for ${this.limit}.`);
     }
     if (longest === cache.capacity) cache.grow(cacheCapacity(longest + 1, this.core.model.maxPositions));
     const program = await this.core.programs.step(this.rows, cache.capacity);
@@ -194,7 +194,7 @@ class CachedState implements DecodeState {
 
   private open(): KvCacheTensors {
     if (this.cache) return this.cache;
-    throw new TuneyardError('internal', 'a decoding state was used after its release');
+    throw new TuneyardError('internal', 'a decoding state was used after its release.');
   }
 }
 

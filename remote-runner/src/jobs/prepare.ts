@@ -75,7 +75,7 @@ export async function prepareSamples(
   const longest = Math.max(...samples.train.map((sample) => sample.inputIds.length));
   if (maxLength < recipe.max_length && longest === maxLength) {
     warnings.push(
-      `max_length ${recipe.max_length} is more than the model's ${model.maxPositions} positions: samples are cut at ${maxLength} tokens`,
+      `max_length ${recipe.max_length} is more than the model's ${model.maxPositions} positions: samples are cut at ${maxLength} tokens.`,
     );
   }
   return { ...samples, warnings, maxLength };

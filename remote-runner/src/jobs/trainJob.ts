@@ -107,7 +107,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   if (recipe.eval_strategy !== 'no' && test_size === 0 && test_path === undefined)
     warn(
       'no_evaluation',
-      'there are no evaluation samples: set dataset.test_size or dataset.test_path to see an evaluation loss',
+      'there are no evaluation samples: set dataset.test_size or dataset.test_path to see an evaluation loss.',
     );
 
   const trainStep = new TrainStep({ engine, newBuilder, model, parameters, gradients });
@@ -238,10 +238,10 @@ async function resume(
     }
     return undefined;
   }
-  for (const { path, reason } of skipped) warn('checkpoint_skipped', `${path} is not used: ${reason}`);
+  for (const { path, reason } of skipped) warn('checkpoint_skipped', `${path} is not used: ${reason}.`);
   const path = typeof wanted === 'string' ? resolve(baseDir, wanted) : checkpoint?.path;
   if (!path) {
-    warn('nothing_to_resume', 'there is no usable checkpoint to resume from: the run begins at step 0');
+    warn('nothing_to_resume', 'there is no usable checkpoint to resume from: the run begins at step 0.');
     return undefined;
   }
   const opened = await readCheckpoint(path, { verified: path === checkpoint?.path, ...(signal ? { signal } : {}) });
@@ -249,7 +249,7 @@ async function resume(
   if (state.fingerprint !== fingerprint) {
     warn(
       'recipe_changed',
-      'the recipe or the data changed since this checkpoint: the run goes on, but not as the uninterrupted one would have',
+      'the recipe or the data changed since this checkpoint: the run goes on, but not as the uninterrupted one would have.',
     );
     state.fingerprint = fingerprint;
   }
@@ -260,7 +260,7 @@ async function resume(
     if (aside)
       warn(
         'checkpoints_set_aside',
-        `the run goes on from step ${state.step}: its later checkpoints are now in ${aside}`,
+        `the run goes on from step ${state.step}: its later checkpoints are now in ${aside}.`,
       );
   }
   return { path, state };

@@ -66,7 +66,7 @@ class AppendingLog implements EventLog {
 
   append(body: RunEventBody): RunEvent {
     const fd = this.#fd;
-    if (fd === undefined) throw new TuneyardError('internal', `${this.#path} was closed before a ${body.type} event`);
+    if (fd === undefined) throw new TuneyardError('internal', `${this.#path} was closed before a ${body.type} event.`);
     const event: RunEvent = { seq: this.#seq + 1, time: new Date().toISOString(), ...body };
     const line = Buffer.from(`${JSON.stringify(event)}\n`);
     try {

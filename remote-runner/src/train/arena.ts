@@ -44,7 +44,7 @@ export function layoutArena(specs: readonly TensorSpec[]): ArenaLayout {
   let end = 0;
   const place = (spec: TensorSpec) => {
     if (names.has(spec.name))
-      throw new TuneyardError('internal', `an arena cannot hold two tensors named ${spec.name}`);
+      throw new TuneyardError('internal', `an arena cannot hold two tensors named ${spec.name}.`);
     names.add(spec.name);
     const size = elementCount(spec.shape);
     tensors.push({ name: spec.name, shape: spec.shape, decay: spec.decay, offset: end, size });
@@ -102,7 +102,7 @@ export class Arena {
 
   private find(name: string): ArenaTensor {
     const tensor = this.placed.get(name);
-    if (!tensor) throw new TuneyardError('internal', `the arena holds no tensor named ${name}`);
+    if (!tensor) throw new TuneyardError('internal', `the arena holds no tensor named ${name}.`);
     return tensor;
   }
 }
@@ -120,7 +120,7 @@ export function allocateFloats(length: number, what: string): Float32Array {
     const size = (length * Float32Array.BYTES_PER_ELEMENT) / 2 ** 30;
     throw new TuneyardError(
       'out_of_memory',
-      `cannot get ${size.toFixed(1)} GiB of memory in one piece for ${what}: take a smaller model or a machine with more memory`,
+      `cannot get ${size.toFixed(1)} GiB of memory in one piece for ${what}: take a smaller model or a machine with more memory.`,
       { data: { bytes: length * Float32Array.BYTES_PER_ELEMENT }, cause },
     );
   }

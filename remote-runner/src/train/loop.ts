@@ -214,7 +214,7 @@ function judge({ recipe, plan, state, emit, evalSamples }: LoopContext, evaluati
     type: 'warning',
     step: state.step,
     code: 'early_stopping',
-    message: `stopped early: ${recipe.metric_for_best_model} has not improved for ${patience} evaluation${patience > 1 ? 's' : ''}; the best was at step ${state.best?.step}`,
+    message: `stopped early: ${recipe.metric_for_best_model} has not improved for ${patience} evaluation${patience > 1 ? 's' : ''}; the best was at step ${state.best?.step}.`,
   });
   return true;
 }

@@ -24,7 +24,7 @@ export function readerFor(path: string): Reader {
   const reader = READERS.find(({ extensions }) => extensions.includes(extension));
   if (reader) return reader;
   const known = READERS.flatMap(({ extensions }) => extensions.map((ending) => `.${ending}`)).join(', ');
-  throw new TuneyardError('dataset_invalid', `the file's ending says nothing of its format; known are ${known}`, {
+  throw new TuneyardError('dataset_invalid', `the file's ending says nothing of its format; known are ${known}.`, {
     place: { file: path },
   });
 }
@@ -46,11 +46,11 @@ export async function* readRows(path: string, options: ReadOptions = {}): AsyncG
     }
   } catch (error) {
     if (options.signal?.aborted) {
-      throw new TuneyardError('cancelled', 'reading the data was cancelled', { cause: error });
+      throw new TuneyardError('cancelled', 'reading the data was cancelled.', { cause: error });
     }
     throw readError(error, path);
   }
   if (rows === 0) {
-    throw new TuneyardError('dataset_empty', `the ${reader.name} file has no rows`, { place: { file: path } });
+    throw new TuneyardError('dataset_empty', `the ${reader.name} file has no rows.`, { place: { file: path } });
   }
 }

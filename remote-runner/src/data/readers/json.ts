@@ -24,7 +24,7 @@ export const jsonReader: Reader = {
         return;
       }
       const { why, line, column } = findJsonProblem(text);
-      throw new TuneyardError('dataset_invalid', `this is not valid JSON (${why})`, {
+      throw new TuneyardError('dataset_invalid', `this is not valid JSON (${why}).`, {
         place: { file: path, line, column },
         cause,
       });
@@ -39,7 +39,7 @@ export const jsonReader: Reader = {
       }
       throw new TuneyardError(
         'dataset_invalid',
-        'the file must hold an array of objects, like [{"text": "…"}], or an object with exactly one such array',
+        'the file must hold an array of objects, like [{"text": "…"}], or an object with exactly one such array.',
         { place: { file: path, line: 1 } },
       );
     }
@@ -48,7 +48,7 @@ export const jsonReader: Reader = {
       const line = lines[index] ?? 1;
       const values = rowValues(element);
       if (!values) {
-        throw new TuneyardError('dataset_invalid', `element ${index + 1} of the array is no object`, {
+        throw new TuneyardError('dataset_invalid', `element ${index + 1} of the array is no object.`, {
           place: { file: path, line },
         });
       }

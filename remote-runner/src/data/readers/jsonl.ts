@@ -20,14 +20,14 @@ function parseLine(text: string, file: string, line: number): Row {
     value = JSON.parse(text);
   } catch (cause) {
     const { why, column } = findJsonProblem(text);
-    throw new TuneyardError('dataset_invalid', `this line is not valid JSON (${why})`, {
+    throw new TuneyardError('dataset_invalid', `this line is not valid JSON (${why}).`, {
       place: { file, line, column },
       cause,
     });
   }
   const values = rowValues(value);
   if (values) return { line, values };
-  throw new TuneyardError('dataset_invalid', 'this line holds no JSON object; write one like {"text": "…"}', {
+  throw new TuneyardError('dataset_invalid', 'this line holds no JSON object; write one like {"text": "…"}.', {
     place: { file, line },
   });
 }

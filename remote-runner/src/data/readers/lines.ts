@@ -70,29 +70,29 @@ export function readError(error: unknown, path: string): TuneyardError {
   const place = { file: path };
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'ABORT_ERR' || (error instanceof Error && error.name === 'AbortError')) {
-    return new TuneyardError('cancelled', 'reading the data was cancelled', { cause: error });
+    return new TuneyardError('cancelled', 'reading the data was cancelled.', { cause: error });
   }
   if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new TuneyardError('file_not_found', 'there is no such dataset file; check `dataset.path`', {
+    return new TuneyardError('file_not_found', 'there is no such dataset file; check `dataset.path`.', {
       place,
       cause: error,
     });
   }
   if (code === 'EISDIR') {
-    return new TuneyardError('dataset_invalid', 'this is a folder; name one file in it', { place, cause: error });
+    return new TuneyardError('dataset_invalid', 'this is a folder; name one file in it.', { place, cause: error });
   }
   if (code === 'EACCES' || code === 'EPERM') {
-    return new TuneyardError('dataset_invalid', 'you may not read this file; check its permissions', {
+    return new TuneyardError('dataset_invalid', 'you may not read this file; check its permissions.', {
       place,
       cause: error,
     });
   }
   const why = error instanceof Error ? error.message : String(error);
-  return new TuneyardError('dataset_invalid', `the file cannot be read: ${why}`, { place, cause: error });
+  return new TuneyardError('dataset_invalid', `the file cannot be read (${why}).`, { place, cause: error });
 }
 
 function encodingAdvice(bytes: Buffer, line: number): string {
   const utf16 = line === 1 && ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff));
-  if (utf16) return 'the file is UTF-16; save it as UTF-8';
-  return 'this line is not UTF-8 text; save the file as UTF-8';
+  if (utf16) return 'the file is UTF-16; save it as UTF-8.';
+  return 'this line is not UTF-8 text; save the file as UTF-8.';
 }

@@ -33,7 +33,7 @@ async function orInvalid<T>(file: string, read: () => Promise<T>): Promise<T> {
     return await read();
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TuneyardError('dataset_invalid', `this is not a readable Parquet file: ${why}`, {
+    throw new TuneyardError('dataset_invalid', `this is not a readable Parquet file (${why.replace(/\.$/, '')}).`, {
       place: { file },
       cause,
     });

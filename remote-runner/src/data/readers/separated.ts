@@ -61,7 +61,7 @@ export function separatedReader(name: string, extensions: readonly string[], del
             continue;
           }
           if (record.length !== header.length) {
-            const what = `this row has ${record.length} fields where the header has ${header.length}; put text with separators in "quotes"`;
+            const what = `this row has ${record.length} fields where the header has ${header.length}; put text with separators in "quotes".`;
             throw new TuneyardError('dataset_invalid', what, { place: { file: path, line } });
           }
           yield { line, values: Object.fromEntries(header.map((column, i) => [column, record[i]])) };
@@ -98,7 +98,7 @@ function checkHeader(header: string[], file: string, line: number): string[] {
   const twice = columns.find((column, i) => columns.indexOf(column) !== i);
   if (columns.includes('') || twice !== undefined) {
     const why = twice ? `names the column "${twice}" twice` : 'has a column without a name';
-    throw new TuneyardError('dataset_invalid', `the header line ${why}; give each column a name of its own`, {
+    throw new TuneyardError('dataset_invalid', `the header line ${why}; give each column a name of its own.`, {
       place: { file, line },
     });
   }
@@ -110,11 +110,11 @@ function explain(error: CsvError, file: string, line: number): TuneyardError {
   const fail = (what: string) => new TuneyardError('dataset_invalid', what, { place, cause: error });
   switch (error.code) {
     case 'CSV_QUOTE_NOT_CLOSED':
-      return fail('a quote that opens here, or in the lines after, is never closed');
+      return fail('a quote that opens here, or in the lines after, is never closed.');
     case 'INVALID_OPENING_QUOTE':
     case 'CSV_INVALID_CLOSING_QUOTE':
-      return fail('a quote stands in the middle of a field; put the whole field in "quotes" and write "" for a quote');
+      return fail('a quote stands in the middle of a field; put the whole field in "quotes" and write "" for a quote.');
     default:
-      return fail(`the row cannot be read: ${error.message}`);
+      return fail(`the row cannot be read (${error.message.replace(/\.$/, '')}).`);
   }
 }
