@@ -24,7 +24,11 @@ export async function putEngine(home: string): Promise<void> {
 }
 
 /** The product's own clients, for hosts that are given. */
-export function clientsFor(hosts: readonly Host[], cache: string): RunnerClients {
+export function clientsFor(
+  hosts: readonly Host[],
+  cache: string,
+  log: (text: string) => void = () => {},
+): RunnerClients {
   const listed: Hosts = {
     list: () => hosts,
     get: (id) => hosts.find((host) => host.id === id),
@@ -42,6 +46,6 @@ export function clientsFor(hosts: readonly Host[], cache: string): RunnerClients
       npmRegistry: 'http://127.0.0.1:9',
       nuget: 'http://127.0.0.1:9',
     }),
-    log: () => {},
+    log,
   });
 }

@@ -34,12 +34,13 @@ afterEach(async () => {
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
 /** A window: clients of its own, and what it remembers in `storage`. */
-async function window(storage: string): Promise<{ clients: RunnerClients; store: RunStore }> {
-  const clients = clientsFor([new LocalHost(home)], join(dir, 'cache'));
+async function window(storage: string): Promise<{ clients: RunnerClients; store: RunStore; said: string[] }> {
+  const said: string[] = [];
+  const clients = clientsFor([new LocalHost(home)], join(dir, 'cache'), (text) => said.push(text));
   const store = new RunStore({ runners: clients, storage, log: () => {} });
   open.push(clients, store);
   await store.load();
-  return { clients, store };
+  return { clients, store, said };
 }
 
 const newStorage = () => mkdtemp(join(dir, 'storage-'));
@@ -109,8 +110,9 @@ describe('a run that is followed', () => {
     await until(() => expect(again.lastSeq).toBeGreaterThan(seen + 3));
     expectWhole(again, 20);
     await after.store.settled();
-    const lines = (await readFile(join(storage, 'events', copy!), 'utf8')).trim().split('\n');
-    expect(lines.map((line) => JSON.parse(line).seq)).toEqual(lines.map((_, i) => i + 1));
+    const seqs = [...(await readFile(join(storage, 'events', copy!), 'utf8')).matchAll(/^\{"seq":(\d+),"time"/gm)];
+    expect(seqs.map(([, seq]) => Number(seq))).toEqual(seqs.map((_, i) => i + 1));
+    expect(seqs.length).toBeGreaterThan(seen);
     again.dispose();
   });
 
@@ -140,18 +142,61 @@ describe('a run that is followed', () => {
   });
 });
 
-it('a run that is deleted is forgotten, with its copy', async () => {
-  const storage = await newStorage();
-  const here = await window(storage);
-  const ref = await startRun(here, { max_steps: 20, save_strategy: 'no' });
+describe('a run in two windows', () => {
+  it('is kept though nobody looks at it, tells its end once, and is forgotten in both when one deletes it', async () => {
+    const storage = await newStorage();
+    const [one, two] = [await window(storage), await window(storage)];
+    const ref = await startRun(one, { max_steps: 40, save_strategy: 'no' });
+    await two.clients.open('local');
+    one.store.follow(ref).dispose();
+    for (const { store } of [one, two]) await until(() => expect(store.get(ref)?.state).toBe('completed'));
+    // The second window has had nothing to do with it.
+    expect(await two.store.claimEnd(two.store.get(ref)!)).toBe(false);
+    two.store.follow(ref).dispose();
+    const claims = [one, two].map(({ store }) => store.claimEnd(store.get(ref)!));
+    expect((await Promise.all(claims)).filter(Boolean)).toHaveLength(1);
+
+    for (const { store } of [one, two]) await store.settled();
+    const offline = await window(storage);
+    const seen = offline.store.follow(ref);
+    await until(() => expect(seen.end?.status).toBe('completed'));
+    expectWhole(seen, 20);
+    seen.dispose();
+
+    await one.clients.current('local')!.peer.request('runs/delete', { run: ref.run });
+    for (const { store } of [one, two]) await until(() => expect(store.get(ref)).toBeUndefined());
+    for (const { store } of [one, two]) await store.settled();
+    expect(await readdir(join(storage, 'events'))).toEqual([]);
+  });
+
+  it('is not lost from the list by the other, which knows another host', async () => {
+    const storage = await newStorage();
+    const [one, two] = [await window(storage), await window(storage)];
+    await startRun(one, { max_steps: 20, save_strategy: 'no' });
+    await until(() => expect(one.store.list('local')).not.toEqual([]));
+    await one.store.settled();
+    two.store.forgetHost('ssh:gpu');
+    await two.store.settled();
+    expect((await window(storage)).store.list('local').map(({ id }) => id)).toEqual(
+      one.store.list('local').map(({ id }) => id),
+    );
+    one.store.forgetHost('local');
+    await one.store.settled();
+    expect((await window(storage)).store.list()).toEqual([]);
+  });
+});
+
+it('a host that was disconnected by hand stays so, whatever runs there', async () => {
+  const here = await window(await newStorage());
+  const ref = await startRun(here);
   const run = here.store.follow(ref);
-  await until(() => expect(run.end?.status).toBe('completed'));
-  run.dispose();
-  await here.store.settled();
-  expect(await readdir(join(storage, 'events'))).toHaveLength(1);
-  await here.clients.current('local')!.peer.request('runs/delete', { run: ref.run });
-  here.store.forget(ref);
-  await here.store.settled();
-  expect(await readdir(join(storage, 'events'))).toEqual([]);
-  expect(here.store.get(ref)).toBeUndefined();
+  await until(() => expect(run.log.length).toBeGreaterThan(0));
+  await here.clients.close('local');
+  await until(() => expect(here.said.join('\n')).toContain('Gave up connecting to local again'));
+  expect(here.clients.current('local')).toBeUndefined();
+  expect(here.store.get(ref)?.state).toBe('running');
+  const seen = run.log.length;
+  await here.clients.open('local');
+  await until(() => expect(run.log.length).toBeGreaterThan(seen));
+  expectWhole(run, 20);
 });
