@@ -6,6 +6,7 @@ import type { Recipe } from '@protocol/recipe';
 import type { TrainResult } from '@protocol/runner';
 import { fullDataset } from '../data/dataset';
 import { chooseDevice } from '../engine/device';
+import { GpuMonitor } from '../engine/gpuMonitor';
 import { openEngine } from '../engine/openEngine';
 import { eosTokens } from '../generate/eosTokens';
 import { checkPrompts, generate } from '../generate/generate';
@@ -81,6 +82,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
 
   const fingerprint = planFingerprint(recipe, samples.train);
   const resumed = await resume(request, checkpoints, weights, moments, fingerprint, warn);
+  const damaged = new Set(resumed?.damaged);
   const state = resumed?.state ?? freshState(plan.totalSteps, fingerprint);
   state.total_steps = plan.totalSteps;
   step = state.step;
@@ -114,6 +116,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   const gradientNorm = await createGradientNorm({ engine, newBuilder, gradients: gradients.data });
   const writeTexts = textWriter(prepared, parameters, recipe, engine, emit, signal);
   const modelFiles = { sourceDir: prepared.dir, config: prepared.source.config };
+  const gpuMonitor = device.provider === 'cuda' ? new GpuMonitor() : undefined;
   try {
     if (state.step === 0) await writeTexts.at(0);
     onStage?.('Training');
@@ -129,7 +132,8 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       ...(signal ? { signal } : {}),
       emit(event) {
         if ('step' in event) step = event.step;
-        emit(event);
+        const gpus = gpuMonitor?.latest();
+        emit(event.type === 'log' && gpus ? { ...event, gpus } : event);
       },
       async save(current) {
         const written = await writeCheckpoint({
@@ -141,12 +145,14 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
           state: current,
         });
         lastCheckpoint = written.path;
+        damaged.delete(written.path);
         const removed =
           recipe.save_total_limit === undefined
             ? []
             : await pruneCheckpoints(checkpoints, {
                 limit: recipe.save_total_limit,
                 last: current.step,
+                damaged: [...damaged],
                 ...(current.best ? { best: current.best.step } : {}),
               });
         emit({ type: 'checkpoint', step: current.step, path: written.path, bytes: written.bytes, removed });
@@ -186,6 +192,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     emit({ type: 'end', status, step: state.step, runtime: done.runtime, model_path: path, ...best });
     return done;
   } finally {
+    gpuMonitor?.stop();
     await writeTexts.release();
     await trainStep.release();
     await optimizer.release();
@@ -223,7 +230,7 @@ async function resume(
   moments: NamedTensor[],
   fingerprint: string,
   warn: (code: string, message: string) => void,
-): Promise<{ path: string; state: TrainerState } | undefined> {
+): Promise<{ path: string; state: TrainerState; damaged: string[] } | undefined> {
   const wanted = recipe.resume_from_checkpoint;
   const { checkpoint, skipped } = await recoverCheckpoints(root, signal);
   if (wanted === false) {
@@ -263,7 +270,7 @@ async function resume(
         `the run goes on from step ${state.step}: its later checkpoints are now in ${aside}.`,
       );
   }
-  return { path, state };
+  return { path, state, damaged: skipped.map((found) => found.path) };
 }
 
 /** Completes the recipe's prompts with the weights as they are, each text stamped with their hash. */

@@ -3,9 +3,9 @@ import { mkdir, statfs } from 'node:fs/promises';
 import { availableParallelism, cpus, freemem, hostname, totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostStatus } from '@protocol/serve';
+import { readGpus } from '../engine/gpus';
 import { likelyDevice } from '../engine/likelyDevice';
 import { runsFolder } from '../runs/runDir';
-import { readGpus } from './gpus';
 
 let device: ReturnType<typeof likelyDevice> | undefined;
 

@@ -19,6 +19,7 @@ import type { Weights } from '../hub/weights';
 import {
   type Checkpoint,
   findFault,
+  findPlainFault,
   listEntries,
   MANIFEST_FILE,
   type Manifest,
@@ -227,19 +228,27 @@ export interface PruneOptions {
   /** Steps never deleted: the best metric's, and the one to resume from (default: the newest). */
   best?: number | undefined;
   last?: number | undefined;
+  /** Paths of checkpoints that are known to be damaged, as {@link recoverCheckpoints} found them. */
+  damaged?: readonly string[];
 }
 
 /**
- * Deletes the oldest checkpoints until `limit` are left, never the best and never the last.
+ * Deletes checkpoints until `limit` are left, never the best and never the last: first those that cannot be used, so
+ * that none of them takes the place of a good one, then the oldest. Bytes are not read for this: damage that only
+ * shows in them has to be known.
  * @returns the paths removed
  * @throws TuneyardError `not_writable`
  */
-export async function pruneCheckpoints(root: string, { limit, best, last }: PruneOptions): Promise<string[]> {
+export async function pruneCheckpoints(root: string, options: PruneOptions): Promise<string[]> {
+  const { limit, best, last, damaged = [] } = options;
   if (limit === undefined) return [];
   const checkpoints = await listCheckpoints(root);
+  const excess = Math.max(0, checkpoints.length - Math.max(1, limit));
+  if (excess === 0) return [];
   const kept = new Set([best, last ?? checkpoints.at(-1)?.step]);
   const removable = checkpoints.filter(({ step }) => !kept.has(step));
-  const doomed = removable.slice(0, Math.max(0, checkpoints.length - Math.max(1, limit)));
+  const faults = await Promise.all(removable.map(({ path }) => damaged.includes(path) || findPlainFault(path)));
+  const doomed = [...removable.filter((_, i) => faults[i]), ...removable.filter((_, i) => !faults[i])].slice(0, excess);
   try {
     const renamed: string[] = [];
     for (const { path } of doomed) {

@@ -87,15 +87,26 @@ export async function readManifest(path: string): Promise<Manifest | string> {
 export async function findFault(path: string, signal?: AbortSignal): Promise<string | undefined> {
   const manifest = await readManifest(path);
   if (typeof manifest === 'string') return manifest;
-  const files = Object.entries(manifest.files);
-  for (const [name, { bytes }] of files) {
+  const wrongSize = await findWrongSize(path, manifest);
+  if (wrongSize !== undefined) return wrongSize;
+  for (const [name, { sha256 }] of Object.entries(manifest.files)) {
+    if ((await hashFile(join(path, name), signal)) !== sha256)
+      return `its ${name} does not have the bytes it was saved with`;
+  }
+  return undefined;
+}
+
+/** What of {@link findFault} shows without reading the weights. */
+export async function findPlainFault(path: string): Promise<string | undefined> {
+  const manifest = await readManifest(path);
+  return typeof manifest === 'string' ? manifest : findWrongSize(path, manifest);
+}
+
+async function findWrongSize(path: string, manifest: Manifest): Promise<string | undefined> {
+  for (const [name, { bytes }] of Object.entries(manifest.files)) {
     const stats = await stat(join(path, name)).catch(() => undefined);
     if (!stats) return `its ${name} is missing`;
     if (stats.size !== bytes) return `its ${name} has ${stats.size} bytes instead of ${bytes}`;
-  }
-  for (const [name, { sha256 }] of files) {
-    if ((await hashFile(join(path, name), signal)) !== sha256)
-      return `its ${name} does not have the bytes it was saved with`;
   }
   return undefined;
 }

@@ -238,6 +238,18 @@ describe('save_total_limit', () => {
     expect(await left(other.root)).toEqual([1, 2]);
   });
 
+  it('deletes damaged ones before it deletes a good older one', async () => {
+    const { root } = await rootWith(1, 2, 3, 4, 5);
+    await truncate(join(root, 'step-3', 'optimizer.safetensors'), 100);
+    const damaged = [join(root, 'step-4')];
+    expect(await pruneCheckpoints(root, { limit: 3, damaged })).toEqual([join(root, 'step-3'), join(root, 'step-4')]);
+    expect(await left(root)).toEqual([1, 2, 5]);
+    // Few enough: they may still be mended by hand.
+    await rm(join(root, 'step-2', 'manifest.json'));
+    expect(await pruneCheckpoints(root, { limit: 3 })).toEqual([]);
+    expect(await pruneCheckpoints(root, { limit: 2 })).toEqual([join(root, 'step-2')]);
+  });
+
   it('keeps all where there is no limit or few enough', async () => {
     const { root } = await rootWith(1, 2);
     expect(await pruneCheckpoints(root, { limit: undefined })).toEqual([]);
