@@ -4,7 +4,7 @@ import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
 import { RECIPE_SUFFIX } from './recipeText';
 
-export const DATA_EXTENSIONS = ['jsonl', 'ndjson', 'json', 'csv', 'tsv', 'txt', 'parquet'] as const;
+const DATA_EXTENSIONS = ['jsonl', 'ndjson', 'json', 'csv', 'tsv', 'txt', 'parquet'] as const;
 
 const MOST_FILES = 200;
 const EXCLUDED = '**/{node_modules,.git,.tuneyard,dist,out,.venv}/**';

@@ -14,12 +14,12 @@ export interface RecipePath {
 }
 
 /** @param dir the recipe's folder, which relative paths start from */
-export function resolveFrom(dir: string, path: string): string {
+function resolveFrom(dir: string, path: string): string {
   return resolve(dir, path.replace(/^~(?=$|[/\\])/, homedir()));
 }
 
 /** A model that is written as a path, not as a name on the hub. */
-export function looksLikePath(model: string): boolean {
+function looksLikePath(model: string): boolean {
   return isAbsolute(model) || /^(~|\.\.?)($|[/\\])/.test(model);
 }
 
