@@ -25,6 +25,9 @@ export interface HostFacts {
 
 const KEY = 'tuneyard:';
 
+/** Where CUDA's own installer puts it, without telling the loader. For sh, with wildcards. */
+export const CUDA_FOLDERS = '/usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib';
+
 /**
  * POSIX sh. $1: the runner's id. It ends early where everything is there; for the CPU only because a GPU was missing
  * something, it looks whether that has come meanwhile. `timeout` is not everywhere, so that a Node
@@ -35,7 +38,7 @@ say() { printf '${KEY}%s=%s\\n' "$1" "$2"; }
 gpu() {
   command -v nvidia-smi >/dev/null 2>&1 || return 0
   say driver "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1)"
-  { /sbin/ldconfig -p 2>/dev/null || ldconfig -p 2>/dev/null; ls $(printf '%s' "\${LD_LIBRARY_PATH:-}" | tr ':' ' ') /usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib 2>/dev/null; } |
+  { /sbin/ldconfig -p 2>/dev/null || ldconfig -p 2>/dev/null; ls $(printf '%s' "\${LD_LIBRARY_PATH:-}" | tr ':' ' ') ${CUDA_FOLDERS} 2>/dev/null; } |
     grep -oE 'lib(cudart|cublas|cublasLt|cudnn|curand|cufft)\\.so\\.[0-9]+' | sort -u | while read -r l; do say library "$l"; done
 }
 say home "$HOME"; say os "$(uname -s)"; say machine "$(uname -m)"

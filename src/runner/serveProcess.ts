@@ -15,11 +15,20 @@ import { createMessageConnection, StreamMessageReader, StreamMessageWriter } fro
 import type { Host, HostProcess } from '../hosts/host';
 import { within } from '../hosts/limits';
 import type { InstalledRunner } from './installContext';
+import { CUDA_FOLDERS } from './look';
 import type { JobOptions, Runner } from './runner';
 
 const START_MS = 30_000;
 /** A shell that writes more than this before the runner does is not going to start one. */
 const MAX_CHATTER = 1 << 20;
+
+/** $1 …: what is started. CUDA's libraries are shown to the loader where it does not know of them; runs inherit it. */
+const START = `
+if command -v nvidia-smi >/dev/null 2>&1 && ! { /sbin/ldconfig -p 2>/dev/null || ldconfig -p 2>/dev/null; } | grep -q 'libcublas\\.so\\.12'; then
+  for d in ${CUDA_FOLDERS}; do [ -d "$d" ] && LD_LIBRARY_PATH="\${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$d"; done
+  export LD_LIBRARY_PATH
+fi
+exec "$@"`;
 
 export interface LiveRunner extends Runner {
   readonly hello: ServeHello;
@@ -35,7 +44,7 @@ export async function startServe(
   { signal, log }: { signal?: AbortSignal; log(text: string): void },
 ): Promise<LiveRunner> {
   // Its signal ends the process; what cancels the opening must not hang on once it is open.
-  const process = await host.spawn([node, program, 'serve', '--stdio']);
+  const process = await host.spawn(['sh', '-c', START, 'sh', node, program, 'serve', '--stdio']);
   const errors: string[] = [];
   process.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors.push(text);

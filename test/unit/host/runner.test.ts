@@ -1,6 +1,6 @@
 /** The runner put on a machine with a home of its own, by the product's code, from servers on loopback. */
 import { existsSync } from 'node:fs';
-import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,7 @@ import { installRunner } from '@host/runner/install';
 import type { InstallContext } from '@host/runner/installContext';
 import { type HostFacts, lookAtHost } from '@host/runner/look';
 import { installNode, NODE_VERSION, suitableNode } from '@host/runner/nodeRuntime';
+import { shell } from '@host/runner/remoteDir';
 import { startServe } from '@host/runner/serveProcess';
 import { ONNX_RUNTIME } from '@runner/setup/onnxRuntime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -131,6 +132,28 @@ describe('the runner on a new machine', () => {
     expect(await readdir(join(home, '.tuneyard/runner'))).toEqual([]);
     expect(await readdir(join(home, '.tuneyard/engine')).catch(() => [])).toEqual([]);
     expect(existsSync(join(home, '.tuneyard/install.lock'))).toBe(false);
+  });
+
+  it('is not what a broken attempt left spoilt, and comes whole after it', async () => {
+    const { host, home } = await machine();
+    await putEngine(home);
+    const left = join(home, '.tuneyard/runner', `.new-${bundle.id}-this window`, 'dist');
+    await mkdir(left, { recursive: true });
+    await writeFile(join(left, 'cli.mjs'), 'rubbish');
+    const again = () => installRunner(host, bundle, context({ owner: 'this window' }));
+    await expect(again()).rejects.toMatchObject({ message: expect.stringMatching(/cli\.mjs arrived damaged/) });
+    expect((await again()).program).toContain(bundle.id);
+  });
+
+  it('says that the disk is full, where it is', async () => {
+    const { host } = await machine();
+    const full = shell(host, 'cat /etc/passwd > /dev/full', []);
+    await expect(full).rejects.toMatchObject({ code: 'disk_full' });
+    const crammed = { ...(await lookAtHost(host, 'none')), freeBytes: 5e6 };
+    await expect(installNode(host, crammed, context())).rejects.toMatchObject({
+      code: 'disk_full',
+      message: expect.stringMatching(/5 MB left, and 300 MB/),
+    });
   });
 });
 
