@@ -71,14 +71,19 @@ export class Window {
     await this.page.keyboard.press('Enter');
   }
 
-  async showSidebar(name = 'Tuneyard'): Promise<void> {
-    const item = this.page.locator(`.activitybar .action-item:has(.action-label[aria-label^="${name}"])`);
-    if (!(await item.getAttribute('class'))?.includes('checked')) await item.locator('.action-label').click();
+  /** Opens Tuneyard's views. A click on its icon would close them where they are open. */
+  async showSidebar(): Promise<void> {
+    await this.command('View: Show Tuneyard');
+    await this.page.locator('.sidebar .composite.title').getByText('Tuneyard').waitFor();
   }
 
   /** A row of a tree in the side bar. */
   row(name: string | RegExp): Locator {
     return this.page.locator('.sidebar').getByRole('treeitem', { name }).first();
+  }
+
+  async expand(row: Locator): Promise<void> {
+    if ((await row.getAttribute('aria-expanded')) === 'false') await row.locator('.monaco-tl-twistie').click();
   }
 
   /** Presses a button of a row, which shows when the mouse is over it. */
