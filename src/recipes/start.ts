@@ -105,7 +105,7 @@ async function startOn(
     report(l10n.t('Checking the recipe'));
     // What the runner would refuse there, it refuses here, sooner and with its place.
     await local
-      .run<Estimate>(['estimate', path], { offline: true, timeoutMs: 120_000, signal })
+      .run<Estimate>(['estimate', path], { offline: true, timeoutMs: 30_000, signal })
       .catch((error: unknown) => {
         if (!(error instanceof TuneyardError) || !isUnknownHere(error)) throw error;
       });
