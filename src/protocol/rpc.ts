@@ -68,10 +68,16 @@ export class Peer<Mine extends Contract, Theirs extends Contract> {
     }
   }
 
-  /** Tells the other end something. A wire that is closed takes it and drops it. */
-  notify<M extends keyof Notifications<Theirs> & string>(method: M, params: Notifications<Theirs>[M]): void {
+  /**
+   * Tells the other end something. A wire that is closed takes it and drops it.
+   * @returns when the wire has taken it: who has much to tell waits for that, and leaves room for others in between
+   */
+  async notify<M extends keyof Notifications<Theirs> & string>(
+    method: M,
+    params: Notifications<Theirs>[M],
+  ): Promise<void> {
     try {
-      this.connection.sendNotification(method, params).catch(() => {});
+      await this.connection.sendNotification(method, params);
     } catch {
       // Closed: whoever cares listens to `onClose`.
     }

@@ -82,6 +82,8 @@ export interface RunSummary {
   dir: string;
   /** `queued`: it waits for its device. `crashed`: it said nothing of an end, and no process holds it any more. */
   state: 'queued' | 'running' | 'completed' | 'stopped' | 'failed' | 'crashed';
+  /** It was asked to stop, and does so at the end of its step. */
+  stopping?: true;
   /** ISO 8601: when it first began, and its last event. */
   started: string;
   updated: string;
