@@ -8,15 +8,18 @@ import type { CompareLine } from '@protocol/compare';
 import type { RunEvent } from '@protocol/events';
 import type { RunSummary } from '@protocol/runner';
 import type { JobLine } from '@protocol/serve';
+import { isProcessAlive } from '@runner/hub/processAlive';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { buildRunner, runRunner } from '../support/runner';
 import { type Served, startServe } from '../support/serve';
 import { tinyProject } from '../unit/cli/support';
+import { processOf } from '../unit/runs/support';
 import { expectEvent } from './eventSchema';
 
 let dir: string;
 const home = () => join(dir, 'home');
 const open: Served[] = [];
+const stubborn = processOf('stubbornProcess');
 
 beforeAll(async () => {
   await buildRunner();
@@ -117,6 +120,93 @@ describe('a run that was begun through serve', () => {
     await expect(served.peer.request('runs/files', { run: id })).rejects.toMatchObject({ code: 'run_not_found' });
   });
 
+  it('goes on with the settings of last time, and its recipe can be begun anew', async () => {
+    const { peer, ...served } = await serve();
+    const what = recipe({ max_steps: 4, save_strategy: 'steps', save_steps: 4 });
+    const { id } = await peer.request('runs/start', { recipe: what, name: 'longer' });
+    const ended = (step: number) =>
+      until(async () =>
+        expect(await peer.request('runs/get', { run: id })).toMatchObject({
+          state: 'completed',
+          step,
+          total_steps: step,
+        }),
+      );
+    await ended(4);
+    await peer.request('runs/resume', { run: id, set: ['max_steps=6'] });
+    await ended(6);
+    const events = await follow({ peer, ...served }, id);
+    await peer.request('runs/resume', { run: id });
+    await until(() => expect(events.filter(({ type }) => type === 'start')).toHaveLength(3));
+    await ended(6);
+    const kept = (await peer.request('runs/recipe', { run: id })).recipe;
+    expect(kept).toMatchObject({ max_steps: 6 });
+    expect(kept).not.toHaveProperty('resume_from_checkpoint');
+  });
+
+  it('is meant by its whole name only', async () => {
+    const { peer } = await serve();
+    const { id } = await peer.request('runs/start', { recipe: recipe({ max_steps: 1 }), name: 'exact' });
+    await until(async () => expect((await peer.request('runs/get', { run: id })).state).toBe('completed'));
+    for (const run of [id.slice(0, -1), '', `${id}x`]) {
+      await expect(peer.request('runs/delete', { run })).rejects.toMatchObject({ code: 'run_not_found' });
+    }
+    await peer.request('runs/delete', { run: id });
+  });
+
+  it('is not begun when that is cancelled', async () => {
+    const { peer } = await serve();
+    const before = await readdir(join(home(), 'runs'));
+    const controller = new AbortController();
+    const started = peer.request('runs/start', { recipe: endless(), name: 'never' }, controller.signal);
+    setTimeout(() => controller.abort(), 20);
+    await expect(started).rejects.toMatchObject({ code: 'cancelled' });
+    await until(async () => expect(await readdir(join(home(), 'runs'))).toEqual(before));
+  });
+
+  it('is asked to stop only once, since asked twice it would end without a checkpoint', async () => {
+    const { peer } = await serve();
+    const runDir = join(home(), 'runs', 'stubborn');
+    await mkdir(runDir, { recursive: true });
+    await writeFile(join(runDir, 'recipe.json'), '{}');
+    const process = stubborn(runDir);
+    const says = async () => String((await once(process.stdout!, 'data'))[0]).trim();
+    expect(await says()).toBe('held');
+    await peer.request('runs/stop', { run: 'stubborn' });
+    expect(await peer.request('runs/get', { run: 'stubborn' })).toMatchObject({ state: 'running', stopping: true });
+    const later = await serve();
+    await later.peer.request('runs/stop', { run: 'stubborn' });
+    process.stdin!.write('how often?\n');
+    expect(await says()).toBe('1');
+    await peer.request('runs/kill', { run: 'stubborn' });
+    const killed = await peer.request('runs/get', { run: 'stubborn' });
+    expect(killed.state).toBe('stopped');
+    expect(killed).not.toHaveProperty('stopping');
+    await peer.request('runs/delete', { run: 'stubborn' });
+  });
+
+  it('does not keep others waiting for their answers while its many events go over a slow wire', async () => {
+    const served = await serve();
+    const runDir = join(home(), 'runs', 'long-history');
+    await mkdir(runDir, { recursive: true });
+    const event = { time: new Date().toISOString(), type: 'warning', step: 1, code: 'x', message: 'x'.repeat(200) };
+    const lines = Array.from({ length: 50_000 }, (_, i) => `${JSON.stringify({ seq: i + 1, ...event })}\n`);
+    await writeFile(join(runDir, 'events.jsonl'), lines.join(''));
+    let came = 0;
+    served.peer.on('run/events', ({ events }) => {
+      came += events.length;
+    });
+    await served.peer.request('runs/follow', { run: 'long-history', after: 0 });
+    served.process.stdout.pause();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const answer = served.peer.request('runs/log', { run: 'long-history', lines: 1 });
+    served.process.stdout.resume();
+    await answer;
+    expect(came).toBeLessThan(10_000);
+    await until(() => expect(came).toBe(50_000));
+    await served.peer.request('runs/delete', { run: 'long-history' });
+  });
+
   it('says what is wrong with its recipe and leaves nothing behind', async () => {
     const served = await serve();
     const before = await readdir(join(home(), 'runs'));
@@ -174,6 +264,21 @@ describe('runs that want the same device', () => {
   });
 });
 
+it('a run that had come far, is resumed, and is stopped before its turn, has still come that far', async () => {
+  const served = await serve();
+  const { peer } = served;
+  const far = recipe({ max_steps: 4, save_strategy: 'steps', save_steps: 4 });
+  const { id } = await peer.request('runs/start', { recipe: far, name: 'far' });
+  await until(async () => expect(await state(served, id)).toBe('completed'));
+  const front = await peer.request('runs/start', { recipe: endless(), name: 'front' });
+  await peer.request('runs/resume', { run: id, set: ['max_steps=8'] });
+  await until(async () => expect(await state(served, id)).toBe('queued'));
+  await peer.request('runs/stop', { run: id });
+  await until(async () => expect(await state(served, id)).toBe('stopped'));
+  expect(await peer.request('runs/get', { run: id })).toMatchObject({ step: 4 });
+  await peer.request('runs/kill', { run: front.id });
+});
+
 describe('a job', () => {
   const job = async ({ peer }: Served, argv: string[], signal?: AbortSignal) => {
     const lines: JobLine[] = [];
@@ -222,6 +327,20 @@ describe('a job', () => {
   });
 });
 
+it.skipIf(process.platform !== 'linux')('no job is left behind when the client hangs up', async () => {
+  const served = await startServe(home());
+  const argv = ['compare', 'model', '--prompt', 'the', '--set', 'generation.max_new_tokens=100000'];
+  const text = new Promise((resolve) => served.peer.on('job/line', resolve));
+  const job = served.peer.request('job/run', { job: 'j', argv, cwd: dir });
+  job.catch(() => {});
+  await text;
+  const { pid } = served.process;
+  const [child] = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').map(Number);
+  expect(isProcessAlive(child!)).toBe(true);
+  await served.close();
+  expect(isProcessAlive(child!)).toBe(false);
+});
+
 describe('sent files', () => {
   const content = Buffer.from('{"text":"a","target":"b"}\n'.repeat(1000));
   const file = {
@@ -243,6 +362,20 @@ describe('sent files', () => {
     expect(await readFile(path)).toEqual(content);
     expect(await peer.request('data/plan', { files: [file] })).toMatchObject([{ path, present: true }]);
     expect(await peer.request('data/commit', file)).toEqual({ path });
+  });
+
+  it('may hold the same under two names, or nothing', async () => {
+    const { peer } = await serve();
+    const group = 'a'.repeat(64);
+    const empty = { name: 'empty.txt', bytes: 0, sha256: createHash('sha256').digest('hex'), group };
+    const twins = ['one.jsonl', 'sub/two.jsonl'].map((name) => ({ ...file, name, group }));
+    const plans = await peer.request('data/plan', { files: [...twins, empty] });
+    await Promise.all(plans.slice(0, 2).map((plan) => writeFile(plan.partial_path, content)));
+    for (const each of [...twins, empty]) {
+      const { path } = await peer.request('data/commit', each);
+      expect(path).toBe(join(home(), 'data', group, each.name));
+      expect((await stat(path)).size).toBe(each.bytes);
+    }
   });
 
   it.each(['../x', '/etc/x', 'a/../../x', '', 'a\\b'])('never lie outside of their folder: %j', async (name) => {

@@ -11,7 +11,8 @@ export class RunRecord {
   private ended = false;
   /** Whether it waited for its device: whoever read of that must read of its end. */
   private waited = false;
-  private step = 0;
+  /** Where it stands: a resumed run that ends before it goes on has still come that far. */
+  private step: number;
   private readonly began = performance.now();
   private readonly isFirst: boolean;
 
@@ -21,6 +22,7 @@ export class RunRecord {
     private readonly log: EventLog,
   ) {
     this.isFirst = log.lastSeq === 0;
+    this.step = log.lastStep;
   }
 
   emit(body: RunEventBody): void {

@@ -2,14 +2,17 @@
  * Runs of one machine that want the same device take turns, in the order in which they came. There is no process that
  * hands out turns: each run is a file in `~/.tuneyard/queue`, numbered as it came, and the first of those that live has
  * the device. Whoever dies loses its place at once; a file whose process is gone counts for nothing.
+ *
+ * A home may be shared. Other machines' runs have devices of their own. Those of other containers on this machine have
+ * the same ones, but whether their processes live cannot be seen from here: they count as long as they touch their file.
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TuneyardError } from '@protocol/errors';
 import { asWriteError, systemErrorCode } from '../hub/diskError';
 import { createWhole } from '../hub/durableFile';
-import { identityState, ownIdentity, type ProcessIdentity } from './processIdentity';
+import { identityState, isOfThisMachine, ownIdentity, type ProcessIdentity } from './processIdentity';
 import { tuneyardHome } from './runDir';
 
 export interface QueuePlace {
@@ -35,6 +38,9 @@ interface Entry {
 }
 
 const POLL_MS = 500;
+const TOUCH_MS = 10_000;
+/** A process that is busy may touch its file late. */
+const TOUCHED_MS = 12 * TOUCH_MS;
 
 /**
  * @param run its id
@@ -59,12 +65,20 @@ export async function joinQueue(run: string, device: string, home = tuneyardHome
 
 class Place implements QueuePlace {
   #left = false;
+  readonly #path: string;
+  readonly #touching: NodeJS.Timeout;
 
   constructor(
     private readonly folder: string,
     private readonly number: number,
     private readonly device: string,
-  ) {}
+  ) {
+    this.#path = join(folder, String(number));
+    this.#touching = setInterval(() => {
+      const now = new Date();
+      utimes(this.#path, now, now).catch(() => {});
+    }, TOUCH_MS).unref();
+  }
 
   async turn(onBehind: (runs: string[]) => void, signal?: AbortSignal): Promise<void> {
     let told = '';
@@ -86,7 +100,10 @@ class Place implements QueuePlace {
     const found: string[] = [];
     for (const { number, path, waiter } of await entries(this.folder)) {
       if (number >= this.number || waiter?.device !== this.device) continue;
-      if (identityState(waiter) !== 'gone') found.push(waiter.run);
+      const state = identityState(waiter);
+      if (state === 'unknown' && !isOfThisMachine(waiter)) continue;
+      const isThere = state === 'running' || (state === 'unknown' && (await wasTouched(path)));
+      if (isThere) found.push(waiter.run);
       else await rm(path, { force: true }).catch(() => undefined);
     }
     return found;
@@ -95,8 +112,14 @@ class Place implements QueuePlace {
   async leave(): Promise<void> {
     if (this.#left) return;
     this.#left = true;
-    await rm(join(this.folder, String(this.number)), { force: true }).catch(() => undefined);
+    clearInterval(this.#touching);
+    await rm(this.#path, { force: true }).catch(() => undefined);
   }
+}
+
+async function wasTouched(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found !== undefined && Date.now() - found.mtimeMs < TOUCHED_MS;
 }
 
 const lastNumber = (found: readonly Entry[]): number => found.at(-1)?.number ?? 0;

@@ -17,6 +17,8 @@ export interface EventLog {
   append(body: RunEventBody): RunEvent;
   /** Number of the last event; 0 where there is none. */
   readonly lastSeq: number;
+  /** Step of the last event; 0 where there is none. */
+  readonly lastStep: number;
   /** The second call does nothing. */
   close(): Promise<void>;
 }
@@ -45,6 +47,7 @@ class AppendingLog implements EventLog {
   #fd: number | undefined;
   #bytes: number;
   #seq: number;
+  #step: number;
 
   constructor(path: string) {
     this.#path = path;
@@ -53,6 +56,7 @@ class AppendingLog implements EventLog {
       const end = lastEvent(this.#fd);
       this.#bytes = end.bytes;
       this.#seq = end.seq;
+      this.#step = end.step;
       ftruncateSync(this.#fd, end.bytes);
     } catch (error) {
       closeSync(this.#fd);
@@ -62,6 +66,10 @@ class AppendingLog implements EventLog {
 
   get lastSeq(): number {
     return this.#seq;
+  }
+
+  get lastStep(): number {
+    return this.#step;
   }
 
   append(body: RunEventBody): RunEvent {
@@ -79,6 +87,7 @@ class AppendingLog implements EventLog {
     }
     this.#bytes += line.length;
     this.#seq = event.seq;
+    this.#step = event.step;
     return event;
   }
 
@@ -92,7 +101,7 @@ class AppendingLog implements EventLog {
 }
 
 /** The last whole event of a file, and where its line ends. */
-function lastEvent(fd: number): { bytes: number; seq: number } {
+function lastEvent(fd: number): { bytes: number; seq: number; step: number } {
   let end = fstatSync(fd).size;
   let tail: Buffer = Buffer.alloc(0);
   for (let start = end; ; ) {
@@ -100,8 +109,8 @@ function lastEvent(fd: number): { bytes: number; seq: number } {
     const newline = tail.lastIndexOf(NEWLINE, -2);
     if (newline !== -1 || start === 0) {
       const event = tail.at(-1) === NEWLINE ? parseEvent(tail.toString('utf8', newline + 1)) : undefined;
-      if (event) return { bytes: end, seq: event.seq };
-      if (newline === -1) return { bytes: 0, seq: 0 };
+      if (event) return { bytes: end, seq: event.seq, step: event.step };
+      if (newline === -1) return { bytes: 0, seq: 0, step: 0 };
       // Half a line, or one that a power cut turned into zeros.
       tail = tail.subarray(0, newline + 1);
       end = start + newline + 1;

@@ -44,6 +44,12 @@ export function identityState(identity: ProcessIdentity): 'running' | 'gone' | '
   return identity.started === undefined || identity.started === stat.started ? 'running' : 'gone';
 }
 
+/** Whether it is a process of this machine, be it of another container. */
+export function isOfThisMachine({ host, boot }: ProcessIdentity): boolean {
+  const mine = bootId();
+  return mine === undefined || boot === undefined ? host === hostname() : boot === mine;
+}
+
 function pidNamespace(): string | undefined {
   try {
     return readlinkSync('/proc/self/ns/pid');

@@ -1,6 +1,6 @@
 /** Run directories: where they lie, how they are named, and the recipe each one keeps. */
 import { createHash, randomInt } from 'node:crypto';
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
@@ -81,11 +81,24 @@ export async function rememberRun({ dir }: RunLocation, home = tuneyardHome()): 
   }
 }
 
-/** Run directories that are not under `home`; some may be gone. */
+/** Run directories that are not under `home`. Those that are gone are forgotten. */
 export async function elsewhere(home = tuneyardHome()): Promise<string[]> {
   const folder = join(home, ELSEWHERE);
   const names = (await readdir(folder).catch(() => [])).filter((name) => /^[0-9a-f]{16}$/.test(name));
-  return Promise.all(names.map((name) => readFile(join(folder, name), 'utf8').catch(() => folder)));
+  const found = names.map(async (name): Promise<string[]> => {
+    const file = join(folder, name);
+    const dir = await readFile(file, 'utf8').catch(() => undefined);
+    if (dir === undefined) return [];
+    if (await isFolder(dir)) return [dir];
+    // Without its parent it may lie on a disk that is only not mounted now.
+    if (await isFolder(dirname(dir))) await rm(file, { force: true }).catch(() => undefined);
+    return [];
+  });
+  return (await Promise.all(found)).flat().sort();
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
 /**
@@ -96,7 +109,8 @@ export async function openRun(idOrDir: string, home = tuneyardHome()): Promise<R
   const dir = resolve(idOrDir);
   if (await isRun(dir)) return { id: basename(dir), dir };
   const runs = runsFolder(home);
-  const dirs = new Map((await elsewhere(home)).map((dir) => [basename(dir), dir]));
+  // Of two folders of one name the list names the first.
+  const dirs = new Map((await elsewhere(home)).reverse().map((dir) => [basename(dir), dir]));
   for (const id of await readdir(runs).catch(() => [])) if (!id.startsWith('.')) dirs.set(id, join(runs, id));
   const ids = [...dirs.keys()];
   const found = ids.includes(idOrDir) ? [idOrDir] : ids.filter((id) => idOrDir !== '' && id.startsWith(idOrDir));
@@ -139,7 +153,7 @@ async function makeFolder(dir: string): Promise<void> {
     await mkdir(dir);
   } catch (error) {
     const code = systemErrorCode(error);
-    if (code === 'EEXIST' && (await stat(dir).catch(() => undefined))?.isDirectory()) return;
+    if (code === 'EEXIST' && (await isFolder(dir))) return;
     if (code !== 'ENOENT' || dirname(dir) === dir) throw asWriteError(error, dir);
     await makeFolder(dirname(dir));
     // Once more only: in /proc a folder cannot be made however long its parent has been there.

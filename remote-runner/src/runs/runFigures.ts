@@ -5,10 +5,14 @@ import type { EndEvent, RunEvent } from '@protocol/events';
 import type { RunSummary } from '@protocol/runner';
 import { EventReader } from './eventLog';
 import { EVENTS_FILE, RECIPE_FILE } from './runDir';
-import { lockHolder } from './runLock';
+import { isStopping, lockHolder } from './runLock';
+
+const SETTLED_MS = 5000;
 
 export class RunFigures {
   readonly #dir: string;
+  /** As it stood when nobody held its lock, and when its folder had last changed then. */
+  #settled: { summary: RunSummary; changed: number } | undefined;
   readonly #events: EventReader;
   #run: RunSummary | undefined;
   #end: EndEvent | undefined;
@@ -24,8 +28,18 @@ export class RunFigures {
   /** Step of the best evaluation so far. */
   bestStep: number | undefined;
 
+  /**
+   * As {@link refresh}, at the cost of one look at the folder where the run is over: whoever goes on with it, or ends
+   * it, makes a lock file there first.
+   */
+  async refreshIfChanged(): Promise<RunSummary> {
+    if (this.#settled && (await stat(this.#dir)).mtimeMs === this.#settled.changed) return this.#settled.summary;
+    return this.refresh();
+  }
+
   /** It is `running` (or `queued`) while a process holds its lock. */
   async refresh(): Promise<RunSummary> {
+    const { mtimeMs } = await stat(this.#dir);
     // The lock before the events: a run that ends in between then counts as running, not as crashed.
     const isHeld = (await lockHolder(this.#dir)) !== undefined;
     this.#run ??= await this.#begin();
@@ -38,12 +52,20 @@ export class RunFigures {
     const { message, seconds_left, ...known } = run;
     const end = this.#end;
     const pace = this.#pace;
-    return {
+    const isQueued = isHeld && this.#isQueued;
+    const isRunning = isHeld && !isQueued;
+    const stopping = isHeld && (await isStopping(this.#dir));
+    const summary: RunSummary = {
       ...known,
-      state: isHeld ? (this.#isQueued ? 'queued' : 'running') : (end?.status ?? 'crashed'),
-      ...(isHeld && pace !== undefined && { seconds_left: Math.max(0, run.total_steps - run.step) * pace }),
+      state: isQueued ? 'queued' : isRunning ? 'running' : (end?.status ?? 'crashed'),
+      ...(stopping && { stopping }),
+      ...(isRunning && pace !== undefined && { seconds_left: Math.max(0, run.total_steps - run.step) * pace }),
       ...(!isHeld && end?.message !== undefined && { message: end.message }),
     };
+    // Two changes within one tick of the file system's clock look like one.
+    const isOld = mtimeMs < Date.now() - SETTLED_MS;
+    this.#settled = !isHeld && isOld ? { summary, changed: mtimeMs } : undefined;
+    return summary;
   }
 
   async #begin(): Promise<RunSummary> {

@@ -6,7 +6,7 @@
  * atomic, and the highest number is never removed, so that of any two processes the later one sees the earlier one's
  * file: a single lock file that is replaced when stale could be replaced by two at once.
  */
-import { readdir, readFile, rm, truncate } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import { asWriteError, systemErrorCode } from '../hub/diskError';
@@ -62,6 +62,23 @@ export async function lockHolder(dir: string): Promise<LockHolder | undefined> {
   const holder = (await lastLock(dir).catch(() => undefined))?.holder;
   return holder && identityState(holder) !== 'gone' ? holder : undefined;
 }
+
+/**
+ * Notes that whoever holds the lock was asked to stop, for all who look. It goes with the lock.
+ * @returns false where it had been asked before, or where nobody holds it
+ */
+export async function markStopping(dir: string): Promise<boolean> {
+  const lock = await lastLock(dir);
+  return lock?.holder !== undefined && createWhole(stopMark(lock), '').catch(() => true);
+}
+
+/** Whether {@link markStopping} was called for the present holder. */
+export async function isStopping(dir: string): Promise<boolean> {
+  const lock = await lastLock(dir).catch(() => undefined);
+  return lock?.holder !== undefined && (await stat(stopMark(lock)).catch(() => undefined)) !== undefined;
+}
+
+const stopMark = ({ path }: LockFile): string => `${path}.stop`;
 
 class HeldLock implements RunLock {
   #released = false;

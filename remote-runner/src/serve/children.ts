@@ -2,11 +2,13 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { ERROR_CODES, type ErrorCode, type ErrorPlace, TuneyardError } from '@protocol/errors';
+import { ERROR_CODES, type ErrorCode, type ErrorPlace, formatPlace, TuneyardError } from '@protocol/errors';
+import { tuneyardHome } from '../runs/runDir';
 
-/** Starts `tuneyard ARGV` with this Node and this program. */
+/** Starts `tuneyard ARGV` with this Node, this program and this home, from whatever folder. */
 export function startSelf(argv: readonly string[], options: SpawnOptions): ChildProcess {
-  return spawn(process.execPath, [process.argv[1]!, ...argv], options);
+  const env = { ...process.env, ...(process.env.TUNEYARD_HOME && { TUNEYARD_HOME: tuneyardHome() }) };
+  return spawn(process.execPath, [process.argv[1]!, ...argv], { env, ...options });
 }
 
 /** The lines of a stream, those in JSON as objects. */
@@ -33,7 +35,8 @@ export function failureOf(line: object): TuneyardError | undefined {
   }
   const where = place as ErrorPlace | undefined;
   // The place stands in front of the message, and is put there again.
-  const what = where && message.includes(': ') ? message.slice(message.indexOf(': ') + 2) : message;
+  const front = where ? `${formatPlace(where)}: ` : '';
+  const what = message.startsWith(front) ? message.slice(front.length) : message;
   return new TuneyardError(code as ErrorCode, what, {
     ...(where && { place: where }),
     data: (data as Record<string, unknown> | undefined) ?? {},

@@ -1,7 +1,7 @@
 /** Files that were sent to this machine, kept by what they hold: `~/.tuneyard/data/HASH/NAME`. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { TuneyardError } from '@protocol/errors';
@@ -34,6 +34,8 @@ export async function commitData(file: DataFile, home = tuneyardHome()): Promise
     await rm(partial, { force: true });
     return { path };
   }
+  // There is nothing to send of an empty one.
+  if (file.bytes === 0) await writeFile(partial, '');
   const bytes = await bytesOf(partial);
   if (bytes === undefined) {
     throw new TuneyardError('transfer_failed', `nothing of "${file.name}" has arrived; send it again.`);
@@ -64,7 +66,9 @@ function places({ sha256, name, group }: DataFile, home: string): { path: string
     throw new TuneyardError('usage', `"${name}" is no name for a sent file; use one without "..".`);
   }
   const data = join(home, 'data');
-  return { path: join(data, folder, name), partial: join(data, 'partial', sha256) };
+  // By its place as well: two files of one group may hold the same.
+  const place = createHash('sha256').update(`${folder}/${name}`).digest('hex').slice(0, 16);
+  return { path: join(data, folder, name), partial: join(data, 'partial', `${sha256}-${place}`) };
 }
 
 async function makeFolders(...paths: string[]): Promise<void> {

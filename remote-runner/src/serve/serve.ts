@@ -5,6 +5,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { Peer } from '@protocol/rpc';
 import {
+  type JobEnd,
   type RunnerClientContract,
   type RunnerContract,
   SERVE_MARKER,
@@ -12,13 +13,22 @@ import {
   type ServeHello,
 } from '@protocol/serve';
 import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node';
-import { openRun } from '../runs/runDir';
-import { RunFigures } from '../runs/runFigures';
 import { commitData, planData } from './dataStore';
 import { RunWatcher, sendEvents } from './follow';
 import { hostStatus } from './hostStatus';
 import { runJob } from './jobs';
-import { deleteRun, filesOf, killRun, logOf, recipeOf, resumeRun, startRun, stopRun } from './runControl';
+import {
+  deleteRun,
+  filesOf,
+  find,
+  killRun,
+  logOf,
+  recipeOf,
+  resumeRun,
+  startRun,
+  stopRun,
+  summaryOf,
+} from './runControl';
 
 /** Resolves when the other end has gone. */
 export async function serve(input: Readable, output: Writable, version: string): Promise<void> {
@@ -29,6 +39,7 @@ export async function serve(input: Readable, output: Writable, version: string):
   );
   const closing = new AbortController();
   const watcher = new RunWatcher((runs) => peer.notify('runs/changed', { runs }));
+  const jobs = new Set<Promise<JobEnd>>();
   const followed = new Map<string, AbortController>();
   const unfollow = (run: string) => {
     followed.get(run)?.abort();
@@ -37,9 +48,9 @@ export async function serve(input: Readable, output: Writable, version: string):
 
   peer.handle('host/status', () => hostStatus());
   peer.handle('runs/list', () => watcher.list());
-  peer.handle('runs/get', async ({ run }) => new RunFigures((await openRun(run)).dir).refresh());
-  peer.handle('runs/start', (run) => startRun(run));
-  peer.handle('runs/resume', ({ run, set }) => resumeRun(run, set));
+  peer.handle('runs/get', ({ run }) => summaryOf(run));
+  peer.handle('runs/start', (run, signal) => startRun(run, signal));
+  peer.handle('runs/resume', ({ run, set = [] }, signal) => resumeRun(run, set, signal));
   peer.handle('runs/stop', ({ run }) => stopRun(run).then(() => null));
   peer.handle('runs/kill', ({ run }) => killRun(run).then(() => null));
   peer.handle('runs/delete', async ({ run }) => {
@@ -51,7 +62,7 @@ export async function serve(input: Readable, output: Writable, version: string):
   peer.handle('runs/recipe', ({ run }) => recipeOf(run));
   peer.handle('runs/log', ({ run, lines }) => logOf(run, lines));
   peer.handle('runs/follow', async ({ run, after }) => {
-    const { dir } = await openRun(run);
+    const { dir } = await find(run);
     unfollow(run);
     const stop = new AbortController();
     followed.set(run, stop);
@@ -63,9 +74,11 @@ export async function serve(input: Readable, output: Writable, version: string):
     unfollow(run);
     return null;
   });
-  peer.handle('job/run', (job, signal) =>
-    runJob(job, (line) => peer.notify('job/line', line), AbortSignal.any([signal, closing.signal])),
-  );
+  peer.handle('job/run', (job, signal) => {
+    const running = runJob(job, (line) => peer.notify('job/line', line), AbortSignal.any([signal, closing.signal]));
+    jobs.add(running);
+    return running.finally(() => jobs.delete(running));
+  });
   peer.handle('data/plan', ({ files }) => planData(files));
   peer.handle('data/commit', (file) => commitData(file));
 
@@ -81,4 +94,6 @@ export async function serve(input: Readable, output: Writable, version: string):
   watcher.dispose();
   for (const run of [...followed.keys()]) unfollow(run);
   peer.dispose();
+  // None is left behind: one that does not end when it is asked to is ended.
+  await Promise.allSettled(jobs);
 }

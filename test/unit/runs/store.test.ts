@@ -1,12 +1,12 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EndEvent, LogEvent, RunEventBody, StartEvent } from '@protocol/events';
 import { recipeSchema } from '@protocol/recipe';
 import type { RunSummary } from '@protocol/runner';
 import { openEventLog } from '@runner/runs/eventLog';
-import { createRun, writeRecipe } from '@runner/runs/runDir';
+import { createRun, openRun, rememberRun, writeRecipe } from '@runner/runs/runDir';
 import { acquireLock } from '@runner/runs/runLock';
-import { listRuns } from '@runner/runs/store';
+import { listRuns, RunList } from '@runner/runs/store';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolders } from '../hub/support';
 
@@ -129,5 +129,53 @@ describe('the list of runs', () => {
     await writeFile(join(home, 'runs', 'damaged', 'recipe.json'), '{"mod');
     await mkdir(join(home, 'runs', 'odd', 'events.jsonl'), { recursive: true });
     expect((await listRuns(home)).map(({ id, state }) => [id, state])).toEqual([['damaged', 'crashed']]);
+  });
+});
+
+describe('the list that is asked for again and again', () => {
+  it('reads nothing of a run that is over, and everything that comes when it goes on', async () => {
+    const home = await folder();
+    const { dir } = await run(home, start(), log(10, 2), end(10, 'completed'));
+    const over = new Date(Date.now() - 60_000);
+    await utimes(dir, over, over);
+    const list = new RunList(home);
+    const [first] = await list.refresh();
+    expect(first).toMatchObject({ state: 'completed', step: 10 });
+
+    // Nobody writes here without the lock; what is there nevertheless shows that nothing was read.
+    const events = join(dir, 'events.jsonl');
+    const before = await readFile(events, 'utf8');
+    await writeFile(events, `${before}${JSON.stringify({ seq: 4, time: 'x', ...log(11, 1) })}\n`);
+    expect((await stat(dir)).mtimeMs).toBe(over.getTime());
+    expect(await list.refresh()).toEqual([first]);
+
+    const lock = await acquireLock(dir);
+    expect(await list.refresh()).toMatchObject([{ state: 'running', step: 11 }]);
+    const writer = await openEventLog(dir);
+    writer.append(end(12, 'stopped'));
+    await writer.close();
+    await lock.release();
+    expect(await list.refresh()).toMatchObject([{ state: 'stopped', step: 12 }]);
+    await rm(dir, { recursive: true });
+    expect(await list.refresh()).toEqual([]);
+  });
+
+  it('tells runs in folders of one name apart, and forgets those whose folder is gone', async () => {
+    const home = await folder();
+    const dirs = await Promise.all(
+      ['a', 'b'].map(async (name) => {
+        const dir = join(home, name, 'run');
+        await createRun({ runDir: dir, name });
+        await writeRecipe(dir, recipeSchema.parse({ model: name, dataset: 'd' }));
+        await rememberRun({ id: 'run', dir }, home);
+        return dir;
+      }),
+    );
+    const runs = await listRuns(home);
+    expect(new Set(runs.map(({ id }) => id)).size).toBe(2);
+    for (const { id, dir } of runs) expect((await openRun(id, home)).dir).toBe(dir);
+    await rm(dirs[0]!, { recursive: true });
+    expect(await listRuns(home)).toMatchObject([{ id: 'run', dir: dirs[1] }]);
+    expect(await readdir(join(home, 'elsewhere'))).toHaveLength(1);
   });
 });

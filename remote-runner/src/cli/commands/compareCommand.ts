@@ -51,7 +51,7 @@ async function compare(context: CliContext, models: string[], options: CompareOp
     await requireDiskSpace(options.out, 0, 'the comparison');
   }
   const loaded = await recipeArgument(options.recipe, models, options.set);
-  const { recipe } = loaded ?? settingsAlone(models[0]!, options.set);
+  const { recipe } = loaded ?? (await settingsAlone(models[0]!, options.set));
   const prompts = options.prompt.length > 0 ? options.prompt : recipe.generation.prompts;
 
   const { compareJob } = await import('../../jobs/compareJob');

@@ -23,7 +23,8 @@ export function generateCommand(context: CliContext): Command {
 
 async function generate(context: CliContext, model: string, options: GenerateOptions): Promise<void> {
   const output = openOutput(context, options);
-  const { recipe } = (await recipeArgument(options.recipe, [model], options.set)) ?? settingsAlone(model, options.set);
+  const { recipe } =
+    (await recipeArgument(options.recipe, [model], options.set)) ?? (await settingsAlone(model, options.set));
   const prompts = options.prompt.length > 0 ? options.prompt : recipe.generation.prompts;
   if (prompts.length === 0) throw new TuneyardError('usage', 'there is nothing to go on from; give a --prompt.');
 

@@ -84,12 +84,16 @@ async function findOrCreateRun(file: string, { recipe }: LoadedRecipe, options: 
 async function trainLocked(output: Output, { id, dir, loaded, goOn, queue }: Training): Promise<void> {
   const { openEventLog } = await import('../../runs/eventLog');
   const { writeRecipe } = await import('../../runs/runDir');
+  const { markStopping } = await import('../../runs/runLock');
   const log = await openEventLog(dir);
   const view = new TrainView(output, dir);
   const isFirst = log.lastSeq === 0;
   const record = new RunRecord(output, view, log);
   const interrupts = listenForInterrupts({
-    first: () => output.message('Stopping at the end of this step. Once more to stop at once.'),
+    first: () => {
+      output.message('Stopping at the end of this step. Once more to stop at once.');
+      markStopping(dir).catch(() => {});
+    },
     second: () => record.end({ status: 'failed', code: 'cancelled', message: 'the run was ended at once, by hand.' }),
   });
   const hangUp = () => output.log?.write('The terminal went away; the run goes on.');
