@@ -17,6 +17,8 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   readonly #nodes = new Map<string, Node>();
   readonly #status = new Map<string, HostStatus>();
   readonly #asking = new Set<string>();
+  /** What each host looked like when it was last drawn. */
+  readonly #drawn = new Map<string, string>();
   readonly #listening = new Map<string, { host: Host; dispose(): void }>();
   readonly #subscriptions: { dispose(): void }[];
   #timer: NodeJS.Timeout | undefined;
@@ -95,8 +97,14 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     item.description = isLocal && !status ? l10n.t('{0} cores', cpus().length) : hostLine(state, status, running);
     item.iconPath = icon(id, state.kind);
     item.contextValue = `host.${isLocal ? 'local' : state.kind}${this.#isAdded(id) ? '.added' : ''}`;
-    item.tooltip = this.#tooltip(host, status);
     item.accessibilityInformation = { label: [host.label, item.description].filter(Boolean).join(', ') };
+    return item;
+  }
+
+  /** Called when the mouse comes to rest on a row. */
+  resolveTreeItem(item: vscode.TreeItem, { host: id }: Node): vscode.TreeItem {
+    const host = this.services.hosts.get(id);
+    if (host) item.tooltip = this.#tooltip(host, this.#status.get(id));
     return item;
   }
 
@@ -135,7 +143,13 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   #draw(id: string): void {
     const node = this.#nodes.get(id);
-    if (node) this.#changed.fire(node);
+    if (!node) return;
+    // To draw it anew takes its hover away.
+    const { label, description, contextValue } = this.getTreeItem(node);
+    const look = [label, description, contextValue].join('\n');
+    if (this.#drawn.get(id) === look) return;
+    this.#drawn.set(id, look);
+    this.#changed.fire(node);
   }
 }
 

@@ -15,8 +15,7 @@ export async function cloneRecipe(
   const folder = uri?.scheme === 'file' ? dirname(uri.fsPath) : undefined;
   const there = folder !== undefined && (await exists(vscode.Uri.file(folder)));
   if (!there) {
-    const document = await vscode.workspace.openTextDocument({ language: 'jsonc', content: text });
-    await vscode.window.showTextDocument(document);
+    await openUnsaved(`${name}-2`, text);
     return;
   }
   const base = basename(uri!.fsPath).replace(/(-\d+)?(\.tune)?\.json$/, '') || name;
@@ -27,6 +26,23 @@ export async function cloneRecipe(
     await vscode.window.showTextDocument(file);
     return;
   }
+}
+
+/** Under a name in the workspace, so that it is known as a recipe before it is saved. */
+async function openUnsaved(name: string, text: string): Promise<void> {
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
+  if (!folder) {
+    const document = await vscode.workspace.openTextDocument({ language: 'jsonc', content: text });
+    await vscode.window.showTextDocument(document);
+    return;
+  }
+  const uri = vscode.Uri.joinPath(folder, `${name}.tune.json`).with({ scheme: 'untitled' });
+  const editor = await vscode.window.showTextDocument(await vscode.workspace.openTextDocument(uri));
+  const { document } = editor;
+  const all = new vscode.Range(0, 0, document.lineCount, 0);
+  await editor.edit((edit) => edit.replace(all, text));
+  editor.selection = new vscode.Selection(0, 0, 0, 0);
+  editor.revealRange(editor.selection);
 }
 
 /** Files that were sent are named as they are here. */

@@ -60,14 +60,17 @@ export function runCommands(services: Services, tree: RunTree): Commands {
         const { checkpoints } = await peer.request('runs/files', { run: run.id });
         const last = checkpoints.at(-1)?.step ?? 0;
         const end = l10n.t('End at once');
+        const stop = l10n.t('Stop with a checkpoint');
         const lost = Math.max(0, run.step - last);
         const detail =
           lost === 0
             ? l10n.t('Nothing is lost: its last checkpoint is of this step.')
-            : l10n.t('{0} steps since the last checkpoint are lost. "Stop" keeps them.', lost);
+            : l10n.t('{0} steps since the last checkpoint are lost.', lost);
         const question = l10n.t('End {0} at once?', runName(run.id));
-        if ((await vscode.window.showWarningMessage(question, { modal: true, detail }, end)) !== end) return;
-        await peer.request('runs/kill', { run: run.id });
+        // What comes first is what Enter does.
+        const chosen = await vscode.window.showWarningMessage(question, { modal: true, detail }, stop, end);
+        if (chosen === stop) await peer.request('runs/stop', { run: run.id });
+        if (chosen === end) await peer.request('runs/kill', { run: run.id });
       }),
     'tuneyard.run.resume': (item: Item) =>
       on(item, ['stopped', 'failed', 'crashed'], l10n.t('Resume'), async ({ peer }, { host, id }) => {
@@ -98,6 +101,7 @@ export function runCommands(services: Services, tree: RunTree): Commands {
               formatBytes(bytes),
             ),
           },
+          l10n.t('Keep'),
           remove,
         );
         if (chosen !== remove) return;
@@ -213,6 +217,7 @@ async function forgetLost({ runs }: Services, { host, id }: HostRun): Promise<vo
   const chosen = await vscode.window.showWarningMessage(
     l10n.t('Remove {0} from the list?', runName(id)),
     { modal: true, detail: l10n.t('Its host is not listed any more. Its files there are left as they are.') },
+    l10n.t('Keep'),
     forget,
   );
   if (chosen === forget) runs.forget({ host, run: id });

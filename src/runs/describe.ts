@@ -48,7 +48,7 @@ export function runDetails(run: HostRun, now: number, locale: string): [string, 
   const rows: [string, string | undefined][] = [
     [l10n.t('State'), join([stateWord(run.state), run.message])],
     [l10n.t('Step'), run.total_steps > 0 ? l10n.t('{0} of {1}', run.step, run.total_steps) : undefined],
-    [l10n.t('Time left'), left(run)],
+    [l10n.t('Time left'), secondsLeft(run)],
     [l10n.t('Training loss'), run.last_loss === undefined ? undefined : formatLoss(run.last_loss)],
     [l10n.t('Evaluation loss'), run.eval_loss === undefined ? undefined : formatLoss(run.eval_loss)],
     [l10n.t('Model'), run.model],
@@ -75,10 +75,13 @@ function percent({ step, total_steps }: HostRun): string | undefined {
   return total_steps > 0 ? `${Math.floor((100 * step) / total_steps)}%` : undefined;
 }
 
-function left({ state, seconds_left }: HostRun): string | undefined {
-  return state === 'running' && seconds_left !== undefined
-    ? l10n.t('{0} left', formatDuration(seconds_left))
-    : undefined;
+function left(run: HostRun): string | undefined {
+  const time = secondsLeft(run);
+  return time === undefined ? undefined : l10n.t('{0} left', time);
+}
+
+function secondsLeft({ state, seconds_left }: HostRun): string | undefined {
+  return state === 'running' && seconds_left !== undefined ? formatDuration(seconds_left) : undefined;
 }
 
 const join = (parts: readonly (string | undefined)[]): string => parts.filter(Boolean).join(' · ');

@@ -24,6 +24,9 @@ const PAGE = 100;
 /** What is in a run's folder is not looked up anew with each of its steps. */
 const FILES_MS = 5000;
 const MINUTE_MS = 60_000;
+/** To draw a row anew takes its hover away, or the time that one waits for it: so often, and one that is read, later. */
+const DRAW_MS = 2000;
+const READING_MS = 8000;
 
 const ICONS: Record<HostRun['state'], [string, string?]> = {
   queued: ['watch', 'charts.blue'],
@@ -40,10 +43,13 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
   readonly #nodes = new Map<string, Node>();
   /** What each run looked like when it was last drawn. */
   readonly #drawn = new Map<string, string>();
+  /** Until when a row is left as it is. */
+  readonly #held = new Map<string, number>();
   readonly #pages = new Map<string, number>();
   readonly #files = new Map<string, { asked: number; state: string; found: Promise<RunFiles | undefined> }>();
   readonly #subscription: { dispose(): void };
   readonly #timer: NodeJS.Timeout;
+  #later: NodeJS.Timeout | undefined;
   #order = '';
 
   constructor(private readonly services: Services) {
@@ -54,6 +60,7 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
 
   dispose(): void {
     clearInterval(this.#timer);
+    clearTimeout(this.#later);
     this.#subscription.dispose();
     this.#changed.dispose();
   }
@@ -79,6 +86,16 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
       case 'part':
         return node.item;
     }
+  }
+
+  /** Called when the mouse comes to rest on a row. */
+  resolveTreeItem(item: vscode.TreeItem, node: Node): vscode.TreeItem {
+    if (node.kind !== 'run') return item;
+    const run = this.services.runs.get(node);
+    if (!run) return item;
+    item.tooltip = tooltip(run);
+    this.#held.set(runKey(node), Date.now() + READING_MS);
+    return item;
   }
 
   async getChildren(node?: Node): Promise<Node[]> {
@@ -169,7 +186,6 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
       color ? new vscode.ThemeColor(color) : undefined,
     );
     item.contextValue = `run.${run.state}`;
-    item.tooltip = tooltip(run);
     item.accessibilityInformation = { label: `${runName(id)}, ${stateWord(run.state)}, ${line}` };
     return item;
   }
@@ -202,10 +218,24 @@ export class RunTree implements vscode.TreeDataProvider<Node>, vscode.Disposable
       const key = runKey({ host: run.host, run: run.id });
       const look = this.#look(run);
       if (this.#drawn.get(key) === look) continue;
+      const isNews = this.#drawn.get(key)?.split(' ')[0] !== run.state;
+      const wait = (this.#held.get(key) ?? 0) - Date.now();
+      if (!isNews && wait > 0) {
+        this.#refreshIn(wait);
+        continue;
+      }
+      this.#held.set(key, Date.now() + DRAW_MS);
       this.#drawn.set(key, look);
       const node = this.#nodes.get(`run:${key}`);
       if (node) this.#changed.fire(node);
     }
+  }
+
+  #refreshIn(wait: number): void {
+    this.#later ??= setTimeout(() => {
+      this.#later = undefined;
+      this.#refresh();
+    }, wait);
   }
 
   #look(run: HostRun): string {
@@ -219,8 +249,13 @@ function checkpointsItem({ host, run, checkpoints }: CheckpointsNode): vscode.Tr
   const item = new vscode.TreeItem(label, vscode.TreeItemCollapsibleState.Collapsed);
   item.id = `checkpoints ${runKey({ host, run })}`;
   item.iconPath = new vscode.ThemeIcon('bookmark');
-  const words = checkpoints.map(({ step, best }) => [l10n.t('step {0}', step), best ? `★ ${l10n.t('best')}` : '']);
-  item.description = words.map((each) => each.filter(Boolean).join(' ')).join(' · ');
+  // The best one first: what does not fit is cut off.
+  const best = checkpoints.filter((checkpoint) => checkpoint.best);
+  const others = checkpoints.filter((checkpoint) => !checkpoint.best).reverse();
+  item.description = [
+    ...best.map(({ step }) => `★ ${l10n.t('step {0}', step)}`),
+    ...others.map(({ step }) => l10n.t('step {0}', step)),
+  ].join(' · ');
   return item;
 }
 
