@@ -17,6 +17,7 @@ export function runLine(run: HostRun, now: number, locale: string): string {
     case 'queued':
       return l10n.t('waiting for its device');
     case 'running':
+      if (run.stopping) return join([l10n.t('stopping after this step'), loss]);
       return join([
         run.total_steps === 0 ? l10n.t('starting') : (loss ?? l10n.t('first step')),
         percent(run),

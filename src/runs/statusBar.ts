@@ -23,7 +23,8 @@ export function showRunningRun({ runs, runners }: Services): vscode.Disposable {
         : [
             run.last_loss === undefined ? runName(run.id) : l10n.t('loss {0}', formatLoss(run.last_loss)),
             run.total_steps > 0 ? `${run.step}/${run.total_steps}` : l10n.t('starting'),
-            ...(run.seconds_left === undefined ? [] : [formatDuration(run.seconds_left)]),
+            ...(run.stopping ? [l10n.t('stopping')] : []),
+            ...(run.seconds_left === undefined || run.stopping ? [] : [formatDuration(run.seconds_left)]),
           ];
     const more = alive.length > 1 ? ` (+${alive.length - 1})` : '';
     item.text = `${run.state === 'queued' ? '$(watch)' : '$(sync~spin)'} ${parts.join(' · ')}${more}`;

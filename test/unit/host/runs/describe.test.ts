@@ -26,6 +26,7 @@ describe('the line of a run', () => {
     expect(line({ last_loss: undefined, seconds_left: undefined, step: 0 })).toBe('first step · 0%');
     expect(line({ total_steps: 0 })).toContain('starting');
     expect(line({ state: 'queued' })).toBe('waiting for its device');
+    expect(line({ stopping: true })).toBe('stopping after this step · loss 2.31');
   });
 
   it('says how it went, and what it gained, when it is over', () => {
