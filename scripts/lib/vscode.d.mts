@@ -3,7 +3,9 @@ export function installVsCode(say?: (line: string) => void): Promise<string | un
 export function startVsCode(options: {
   dir: string;
   vsix: string;
+  home?: string;
   settings?: Record<string, unknown>;
   env?: Record<string, string>;
+  source?: string;
 }): Promise<{ port: number; home: string; close(): Promise<void> }>;
 export function findChromium(say?: (line: string) => void): Promise<{ path: string } | { missing: string }>;

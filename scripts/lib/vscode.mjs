@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -68,20 +68,33 @@ const NPM = [
 ];
 
 /**
- * @param {{ dir: string, vsix: string, settings?: object, env?: NodeJS.ProcessEnv }} options `dir`: a folder for its home,
- *   its settings and its extensions
+ * @param {object} options
+ * @param {string} options.dir a folder for its settings and its extensions
+ * @param {string} options.vsix the extension to put into it
+ * @param {string} [options.home] default: a folder in `dir`
+ * @param {object} [options.settings] of the machine
+ * @param {NodeJS.ProcessEnv} [options.env]
+ * @param {string} [options.source] the folder the extension was built in: it is run from there, as it is when a window opens
  * @returns {Promise<{ port: number, home: string, close(): Promise<void> }>}
  */
-export async function startVsCode({ dir, vsix, settings = {}, env = {} }) {
-  const [home, user, extensions] = ['home', 'user-data', 'extensions'].map((name) => join(dir, name));
-  for (const folder of [home, join(user, 'User'), join(user, 'Machine'), extensions]) await mkdir(folder, { recursive: true });
+export async function startVsCode({ dir, vsix, home = join(dir, 'home'), settings = {}, env = {}, source }) {
+  const [user, extensions] = ['user-data', 'extensions'].map((name) => join(dir, name));
+  await rm(extensions, { recursive: true, force: true });
+  for (const folder of [home, join(user, 'User'), join(user, 'Machine'), extensions])
+    await mkdir(folder, { recursive: true });
   await writeFile(join(dir, 'config.yaml'), '');
-  await writeFile(join(user, 'User/settings.json'), JSON.stringify(QUIET, null, 2));
+  const ofUser = join(user, 'User/settings.json');
+  if (!existsSync(ofUser)) await writeFile(ofUser, JSON.stringify(QUIET, null, 2));
   // Where VS Code looks for what is about a machine, and for all else as well.
   await writeFile(join(user, 'Machine/settings.json'), JSON.stringify(settings, null, 2));
   const places = ['--config', join(dir, 'config.yaml'), '--user-data-dir', user, '--extensions-dir', extensions];
-  const environment = { ...environmentOfPerson(), HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...env };
+  const environment = { ...environmentOfPerson(), HOME: home, ...env };
   await run(node, [entry, ...places, '--install-extension', vsix], dir, { env: environment });
+  if (source !== undefined) {
+    const [{ relativeLocation }] = JSON.parse(await readFile(join(extensions, 'extensions.json'), 'utf8'));
+    await rm(join(extensions, relativeLocation), { recursive: true });
+    await symlink(source, join(extensions, relativeLocation));
+  }
   const port = await freePort();
   const server = spawn(node, [entry, ...places, '--bind-addr', `127.0.0.1:${port}`, ...SERVER], {
     cwd: dir,
@@ -113,7 +126,7 @@ export async function startVsCode({ dir, vsix, settings = {}, env = {} }) {
 /** What a test runner, or a VS Code around this one, has set is no business of the one that is started. */
 function environmentOfPerson() {
   const foreign =
-    /^(VSCODE_|VITEST|ELECTRON_|npm_)|^(NODE_ENV|NODE_OPTIONS|NODE_PATH|TEST|DEV|PROD|MODE|SSR|BASE_URL)$/;
+    /^(VSCODE_|VITEST|ELECTRON_|npm_|XDG_)|^(NODE_ENV|NODE_OPTIONS|NODE_PATH|TEST|DEV|PROD|MODE|SSR|BASE_URL)$/;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
 }
 

@@ -14,6 +14,9 @@ export function chapters(now: () => { code: VsCode; window: Window } | undefined
     if (!open) return;
     await open.window.screenshot(`failed-${task.name.replaceAll(/\W+/g, '-').slice(0, 60)}`);
     const toasts = await open.window.toasts();
-    process.stderr.write(`On the screen: ${toasts.join(' | ') || 'no message'}\n${await open.code.output()}\n`);
+    const rows = await open.window.rows.evaluateAll((all) => all.map((row) => row.getAttribute('aria-label')));
+    process.stderr.write(
+      `On the screen: ${toasts.join(' | ') || 'no message'}\n${rows.join('\n')}\n${await open.code.output()}\n`,
+    );
   });
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
 import { inject } from 'vitest';
 import { startVsCode } from '../../../scripts/lib/vscode.mjs';
+import type { VsCodeSetup } from './setup';
 import { ARTIFACTS, Window } from './window';
 
 const CHROMIUM_ARGS = [
@@ -18,14 +19,20 @@ const CHROMIUM_ARGS = [
   '--disable-sync',
 ];
 
-const found = inject('vscode');
+// Benchmarks have no setup that vitest ran: they bring their own.
+const found: VsCodeSetup = process.env.VITEST ? inject('vscode') : { missing: 'no setup' };
 /** Why there can be no VS Code here; undefined where there can. For `describe.skipIf` and its name. */
 export const vsCodeMissing = 'missing' in found ? found.missing : undefined;
 
-/** The extension as it is shipped: the VSIX's path. */
-export function shippedVsix(): string {
-  if (!('vsix' in found)) throw new Error('failure' in found ? found.failure : found.missing);
-  return found.vsix;
+/** What the tests were set up with: a browser, and the extension as it is shipped. */
+export function shipped(): Shipped {
+  if ('vsix' in found) return found;
+  throw new Error('failure' in found ? found.failure : found.missing);
+}
+
+interface Shipped {
+  chromium: string;
+  vsix: string;
 }
 
 export interface VsCodeOptions {
@@ -33,6 +40,8 @@ export interface VsCodeOptions {
   env?: Record<string, string>;
   /** Folders whose processes end with this VS Code: whatever runs in them, or names them. */
   folders?: string[];
+  /** Default: what the tests were set up with. */
+  from?: Shipped;
 }
 
 export interface WindowOptions {
@@ -53,18 +62,16 @@ export class VsCode implements AsyncDisposable {
     private readonly folders: readonly string[],
   ) {}
 
-  static async start({ settings = {}, env = {}, folders = [] }: VsCodeOptions = {}): Promise<VsCode> {
-    const vsix = shippedVsix();
+  static async start({ settings = {}, env = {}, folders = [], from = shipped() }: VsCodeOptions = {}): Promise<VsCode> {
     const dir = await mkdtemp(join(tmpdir(), 'tuneyard-vscode-'));
     const workspace = join(dir, 'workspace');
     await mkdir(workspace);
     // The list of files says that extensions run; of an empty folder there is none.
     await writeFile(join(workspace, 'notes.txt'), '');
     await mkdir(ARTIFACTS, { recursive: true });
-    const server = await startVsCode({ dir, vsix, settings, env });
+    const server = await startVsCode({ dir, vsix: from.vsix, settings, env });
     try {
-      if (!('chromium' in found)) throw new Error('no Chromium');
-      const browser = await chromium.launch({ executablePath: found.chromium, args: CHROMIUM_ARGS });
+      const browser = await chromium.launch({ executablePath: from.chromium, args: CHROMIUM_ARGS });
       return new VsCode(dir, server.home, workspace, server.port, browser, server.close, [dir, ...folders]);
     } catch (error) {
       await server.close();
