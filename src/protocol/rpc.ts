@@ -155,7 +155,10 @@ function fromWire(error: unknown): TuneyardError {
         cause: error,
       });
     }
-    if (error.code === ErrorCodes.PendingResponseRejected) return lost(error);
+    // What could not be written found the wire broken before its end was seen.
+    if (error.code === ErrorCodes.PendingResponseRejected || error.code === ErrorCodes.MessageWriteError) {
+      return lost(error);
+    }
   }
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   if (code === ConnectionErrors.Closed || code === ConnectionErrors.Disposed) return lost(error);

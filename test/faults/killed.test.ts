@@ -155,7 +155,7 @@ describe('a run that goes on from a checkpoint before its newest', () => {
     expect(more).toEqual([]);
     const aside = checkpointsOf('named').filter((name) => name.startsWith('set-aside-'));
     expect(warning?.message).toContain(`goes on from step 6: its later checkpoints are now in ${dir}`);
-    expect(warning?.message.endsWith(aside[0]!)).toBe(true);
+    expect(warning?.message.endsWith(`${aside[0]}.`)).toBe(true);
     expect(readdirSync(join(dir, 'named', 'checkpoints', aside[0]!)).sort()).toEqual(['step-10', 'step-12', 'step-8']);
     expect(checkpointsOf('named').filter((name) => name !== aside[0])).toEqual(checkpointsOf('whole'));
     expect(events('named').findLast(({ type }) => type === 'start')).toMatchObject({ step: 6 });

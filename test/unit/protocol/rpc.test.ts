@@ -1,4 +1,4 @@
-import { PassThrough } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import { TuneyardError } from '@protocol/errors';
 import { type Contract, Peer } from '@protocol/rpc';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -53,6 +53,17 @@ function pair() {
 }
 
 describe('a request over the wire', () => {
+  it('fails as a lost connection where the other end went before that was noticed', async () => {
+    const broken = new Writable({ write: (_, __, done) => done(new Error('write EPIPE')) });
+    broken.on('error', () => {});
+    const peer = new Peer<Client, Server>(
+      createMessageConnection(new StreamMessageReader(new PassThrough()), new StreamMessageWriter(broken)),
+    );
+    open.push(peer);
+    peer.listen();
+    await expect(peer.request('double', { n: 1 })).rejects.toMatchObject({ code: 'connection_lost' });
+  });
+
   it('brings its answer, many at once', async () => {
     const { client } = pair();
     const answers = Array.from({ length: 50 }, (_, n) => client.request('double', { n }));
@@ -106,5 +117,5 @@ it('a notification reaches its listener, and none is thrown into a closed wire',
   server.notify('tick', { n: 3 });
   expect(await heard).toBe(3);
   server.dispose();
-  expect(() => server.notify('tick', { n: 4 })).not.toThrow();
+  await expect(server.notify('tick', { n: 4 })).resolves.toBeUndefined();
 });
