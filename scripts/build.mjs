@@ -4,7 +4,7 @@
  * (media/recipe.schema.json).
  */
 import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LANGUAGES } from './l10n.mjs';
 import { root } from './lib/command.mjs';
@@ -125,11 +125,15 @@ async function buildPages(outs, say) {
 
 const save = (path, { outputFiles }, say) => saveText(path, outputFiles[0].text, say);
 
-/** Written beside and renamed, so that a `tuneyard` that starts meanwhile never reads half a file. */
+/**
+ * Written elsewhere and renamed, so that a `tuneyard` that starts meanwhile never reads half a file, and what packs the
+ * extension meanwhile never meets one that is gone in a moment.
+ */
 async function saveText(path, text, say) {
   const file = join(root, path);
   await mkdir(dirname(file), { recursive: true });
-  const temporary = `${file}.${process.pid}.tmp`;
+  const temporary = join(root, 'node_modules/.cache/tuneyard', `${basename(path)}.${process.pid}`);
+  await mkdir(dirname(temporary), { recursive: true });
   await writeFile(temporary, text);
   await rename(temporary, file);
   say(`${relative(root, file)}  ${(text.length / 1024).toFixed(0)} kB`);

