@@ -37,13 +37,13 @@ export class Window {
     const row = this.choices.filter({ has: this.page.getByText(name, { exact: true }) }).first();
     for (let tries = 1; ; tries++) {
       await this.page.keyboard.press('F1');
-      await this.input.fill(`>${name}`);
       try {
+        await this.input.fill(`>${name}`, { timeout: 5000 });
         await row.click({ timeout: 5000 });
         return;
       } catch (error) {
-        // The palette lists what was there when it was opened.
-        if (tries === 4) throw error;
+        // A panel that is just being loaded swallows the key; the palette lists what was there when it was opened.
+        if (tries === 5) throw error;
         await this.page.keyboard.press('Escape');
       }
     }
