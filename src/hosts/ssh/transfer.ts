@@ -34,12 +34,17 @@ export async function uploadFile(sftp: Sftp, local: string, remote: string, cour
     onProgress?.(done, total);
     // Servers write requests in the order they come; only the last of them may have been torn when it broke off
     const start = Math.max(0, done - CHUNK * OVERLAP);
+    const turns = inTurn();
     await inOrder(start, total, bounds, {
       request: async (position, length) => {
         const data = Buffer.allocUnsafe(length);
-        const { bytesRead } = await source.read(data, 0, length, position);
-        if (bytesRead < length) throw changed(local);
-        await sftp.write(remote, handle as Buffer, data, position);
+        // Reads may end in any order. What is sent must not: a hole would count as there when it is gone on with
+        const next = turns();
+        const writing = await next(source.read(data, 0, length, position), ({ bytesRead }) => {
+          if (bytesRead < length) throw changed(local);
+          return { done: sftp.write(remote, handle as Buffer, data, position) };
+        });
+        await writing.done;
         return data;
       },
       settled: (position, data) => onProgress?.(Math.max(done, position + data.length), total),
@@ -52,6 +57,27 @@ export async function uploadFile(sftp: Sftp, local: string, remote: string, cour
     if (handle) sftp.closeLater(handle);
     await source.close();
   }
+}
+
+/** Each call takes a turn: what it then does behind its work begins when those before have begun, or have failed. */
+function inTurn() {
+  let last: Promise<unknown> = Promise.resolve();
+  return () => {
+    const before = last;
+    let leave = () => {};
+    last = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    return async <T, U>(work: Promise<T>, act: (result: T) => U): Promise<U> => {
+      try {
+        const result = await work;
+        await before;
+        return act(result);
+      } finally {
+        leave();
+      }
+    };
+  };
 }
 
 export async function downloadFile(sftp: Sftp, remote: string, local: string, course: Course): Promise<void> {
