@@ -5,6 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { findChromium, installVsCode } from '../scripts/lib/vscode.mjs';
 import { packageExtension } from '../scripts/package.mjs';
@@ -61,14 +62,13 @@ interface Times {
 
 /** The line of this extension in VS Code's table: its name, whether it was eager, and its times. */
 async function measure(window: Window): Promise<Times> {
-  const text = await window.startupPerformance();
-  const cells = text
-    .split('\n')
-    .find((line) => line.includes('tuneyard.tuneyard'))
-    ?.split('|')
-    .map((cell) => cell.trim());
-  const [load, activate] = cells?.slice(3, 5).map(Number) ?? [];
-  if (load === undefined || activate === undefined || Number.isNaN(load + activate))
-    throw new Error(`VS Code tells no time of the extension: ${text.slice(0, 2000)}`);
-  return { load, activate };
+  for (let tries = 1; ; tries++) {
+    const text = await window.startupPerformance();
+    const line = text.split('\n').find((each) => each.includes('tuneyard.tuneyard'));
+    const [load, activate] = line?.split('|').slice(3, 5).map(Number) ?? [];
+    if (load !== undefined && activate !== undefined && !Number.isNaN(load + activate)) return { load, activate };
+    // It is activated when the start is over, and the table may have been made before.
+    if (tries === 20) throw new Error(`VS Code tells no time of the extension: ${line ?? text.slice(0, 2000)}`);
+    await sleep(1000);
+  }
 }

@@ -85,25 +85,27 @@ async function buildAll(say) {
   await packExample(say);
 }
 
-/** The extension alone. CommonJS, in which a package is run only where it is reached: ssh2 not before the first host. */
+/**
+ * The extension alone. CommonJS, in which a package is run only where it is reached. ssh2 is as large as all the rest and
+ * not needed before the first host: a bundle of its own, so that it is not even read.
+ */
 export async function buildExtension(say) {
   const { build: esbuild } = await import('esbuild');
-  const result = await esbuild({
-    ...bundle,
-    alias,
-    platform: 'node',
-    target: 'node22',
-    format: 'cjs',
-    minify: true,
-    keepNames: true,
-    // As in the runner: what some packages hold as `main` requires in ways that no bundler can follow.
-    mainFields: ['module', 'main'],
-    // ssh2 does without its native parts where they are not there.
-    external: ['vscode', 'cpu-features', '*.node'],
-    entryPoints: ['src/extension.ts'],
-  });
-  await save('dist/extension.cjs', result, say);
+  const program = { ...bundle, alias, platform: 'node', target: 'node20', format: 'cjs' };
+  // Names stay: the log shows where an error came from.
+  const small = { minifyWhitespace: true, minifySyntax: true };
+  const entry = { ...program, ...small, entryPoints: ['src/extension.ts'], external: ['vscode'], plugins: [ssh2Apart] };
+  await save('dist/extension.cjs', await esbuild(entry), say);
+  // It does without its native parts where they are not there.
+  const ssh2 = { ...program, minify: true, entryPoints: ['ssh2'], external: ['cpu-features', '*.node'] };
+  await save('dist/ssh2.cjs', await esbuild(ssh2), say);
 }
+
+/** @type {import('esbuild').Plugin} */
+const ssh2Apart = {
+  name: 'ssh2-apart',
+  setup: ({ onResolve }) => onResolve({ filter: /^ssh2$/ }, () => ({ path: './ssh2.cjs', external: true })),
+};
 
 /** The report's page alone: its script and its style, which the runner puts into each report. */
 export const buildReport = (say) => buildPages({ report: 'remote-runner/dist/report' }, say);

@@ -179,6 +179,7 @@ export class Window {
 
   /** What VS Code has measured of its own start, as the text it shows. */
   async startupPerformance(): Promise<string> {
+    await this.command('View: Close All Editors');
     await this.command('Developer: Startup Performance');
     await this.editor.getByText('System Info').waitFor();
     await this.editor.click();
