@@ -91,7 +91,9 @@ async function buildAll(say) {
  */
 export async function buildExtension(say) {
   const { build: esbuild } = await import('esbuild');
-  const program = { ...bundle, alias, platform: 'node', target: 'node20', format: 'cjs' };
+  // As in the runner: what some packages hold as `main` requires in ways that no bundler can follow.
+  const mainFields = ['module', 'main'];
+  const program = { ...bundle, alias, mainFields, platform: 'node', target: 'node20', format: 'cjs' };
   // Names stay: the log shows where an error came from.
   const small = { minifyWhitespace: true, minifySyntax: true };
   const entry = { ...program, ...small, entryPoints: ['src/extension.ts'], external: ['vscode'], plugins: [ssh2Apart] };
