@@ -13,26 +13,37 @@ declare module 'vitest' {
   }
 }
 
-/** `missing`: why there can be no VS Code here. `failure`: why there is no extension to put into it. */
-export type VsCodeSetup = { missing: string } | { chromium: string; vsix: string } | { failure: string };
+export interface VsCodeSetup {
+  /** The extension as it is shipped. */
+  vsix?: string;
+  /** Why there is none. */
+  failure?: string;
+  chromium?: string;
+  /** Why there can be no VS Code here, or no browser to see it in. */
+  missing?: string;
+}
 
 /** Vitest calls it by this name, and what it returns at the end. */
-export async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const say = (line: string) => project.vitest.logger.log(line);
-  const browser = await findChromium(say);
-  const missing = 'missing' in browser ? browser.missing : await installVsCode(say);
-  if (missing !== undefined || 'missing' in browser) {
-    project.provide('vscode', { missing: missing ?? '' });
-    return undefined;
-  }
   const dir = await mkdtemp(join(tmpdir(), 'tuneyard-vsix-'));
+  project.provide('vscode', { ...(await pack(join(dir, 'tuneyard.vsix'))), ...(await findVsCode(say)) });
+  return () => rm(dir, { recursive: true, force: true });
+}
+
+/** Thrown, a failure would end all the tests that need no VS Code as well. */
+async function pack(file: string): Promise<VsCodeSetup> {
   try {
     if (!(await build(() => {}))) throw new Error('the build failed; what it said stands above');
-    const vsix = await packageExtension(join(dir, 'tuneyard.vsix'));
-    project.provide('vscode', { chromium: browser.path, vsix });
+    return { vsix: await packageExtension(file) };
   } catch (error) {
-    // Thrown, it would end all the tests that need no VS Code as well.
-    project.provide('vscode', { failure: error instanceof Error ? error.message : String(error) });
+    return { failure: error instanceof Error ? error.message : String(error) };
   }
-  return () => rm(dir, { recursive: true, force: true });
+}
+
+async function findVsCode(say: (line: string) => void): Promise<VsCodeSetup> {
+  const browser = await findChromium(say);
+  if ('missing' in browser) return browser;
+  const missing = await installVsCode(say);
+  return missing === undefined ? { chromium: browser.path } : { missing };
 }

@@ -20,19 +20,25 @@ const CHROMIUM_ARGS = [
 ];
 
 // Benchmarks have no setup that vitest ran: they bring their own.
-const found: VsCodeSetup = process.env.VITEST ? inject('vscode') : { missing: 'no setup' };
+const found: VsCodeSetup = process.env.VITEST ? inject('vscode') : {};
 /** Why there can be no VS Code here; undefined where there can. For `describe.skipIf` and its name. */
-export const vsCodeMissing = 'missing' in found ? found.missing : undefined;
+export const vsCodeMissing = found.missing;
 
-/** What the tests were set up with: a browser, and the extension as it is shipped. */
-export function shipped(): Shipped {
-  if ('vsix' in found) return found;
-  throw new Error('failure' in found ? found.failure : found.missing);
+/** The extension as it is shipped. */
+export function shippedVsix(): string {
+  if (found.vsix === undefined) throw new Error(found.failure);
+  return found.vsix;
 }
 
-interface Shipped {
+interface Parts {
   chromium: string;
   vsix: string;
+}
+
+/** What the tests were set up with. */
+function foundParts(): Parts {
+  if (found.chromium === undefined) throw new Error(found.missing);
+  return { chromium: found.chromium, vsix: shippedVsix() };
 }
 
 export interface VsCodeOptions {
@@ -41,7 +47,7 @@ export interface VsCodeOptions {
   /** Folders whose processes end with this VS Code: whatever runs in them, or names them. */
   folders?: string[];
   /** Default: what the tests were set up with. */
-  from?: Shipped;
+  from?: Parts;
 }
 
 export interface WindowOptions {
@@ -62,7 +68,12 @@ export class VsCode implements AsyncDisposable {
     private readonly folders: readonly string[],
   ) {}
 
-  static async start({ settings = {}, env = {}, folders = [], from = shipped() }: VsCodeOptions = {}): Promise<VsCode> {
+  static async start({
+    settings = {},
+    env = {},
+    folders = [],
+    from = foundParts(),
+  }: VsCodeOptions = {}): Promise<VsCode> {
     const dir = await mkdtemp(join(tmpdir(), 'tuneyard-vscode-'));
     const workspace = join(dir, 'workspace');
     await mkdir(workspace);

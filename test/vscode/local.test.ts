@@ -1,0 +1,121 @@
+/** The example on this machine, and the smaller views around it. */
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'jsonc-parser';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chapters } from '../support/vscode/chapters';
+import { registry, registryMissing } from '../support/vscode/registry';
+import { VsCode, vsCodeMissing } from '../support/vscode/vsCode';
+import type { Window } from '../support/vscode/window';
+
+const missing = vsCodeMissing ?? (await registryMissing());
+
+describe.skipIf(missing)(`the example on this machine${missing ? ` (${missing})` : ''}`, () => {
+  let code: VsCode;
+  let window: Window;
+  chapters(() => (window ? { code, window } : undefined));
+
+  beforeAll(async () => {
+    code = await VsCode.start({ settings: { 'tuneyard.npmRegistry': registry } });
+    window = await code.open();
+    await window.showSidebar();
+  });
+  afterAll(() => code?.close());
+
+  const example = () => join(code.workspace, 'tuneyard-example');
+  const recipe = () => join(example(), 'backstories.tune.json');
+
+  it('says in empty views what to do', async () => {
+    await window.page.getByText('No runs yet').waitFor();
+    await window.row('This machine').waitFor();
+    await window.screenshots('empty');
+  });
+
+  it('walks a newcomer through it', async () => {
+    await window.page.getByText('take the tour').click();
+    await window.page.getByText('Fine-tune a language model').first().waitFor();
+    for (const [i, step] of [
+      'Begin with data',
+      'See it as',
+      'Choose a machine',
+      'Start, and watch',
+      'Compare',
+    ].entries()) {
+      await window.page.locator('.getting-started-step').filter({ hasText: step }).click();
+      await window.screenshots(`walkthrough-${i + 1}`);
+    }
+    await window.command('View: Close All Editors');
+  });
+
+  it('unpacks the example and opens its recipe', async () => {
+    await window.page.getByRole('button', { name: 'Open the example' }).click();
+    await window.notification('The example lies in').waitFor();
+    await window.codeLens('Start Fine-tune').waitFor();
+    expect(await readdir(example())).toEqual(expect.arrayContaining(['backstories.jsonl', 'model']));
+    await window.closeNotifications();
+  });
+
+  it('shows the data as the model will see it', async () => {
+    await window.codeLens('Preview data').click();
+    await window.tab(/^Preview of/).waitFor();
+    await window.editor
+      .getByText(/Backstory/)
+      .first()
+      .waitFor();
+    await window.screenshots('preview');
+    await window.command('View: Close Editor');
+  });
+
+  it('says what memory it will need', async () => {
+    await window.codeLens('Estimate memory').click();
+    await window.tab(/^Memory of/).waitFor();
+    await window.editor.getByText('Memory at the peak').waitFor();
+    await window.screenshots('memory');
+    await window.command('View: Close Editor');
+  });
+
+  it('marks a mistyped key, and mends it', async () => {
+    const text = await readFile(recipe(), 'utf8');
+    await writeFile(recipe(), text.replace('"learning_rate"', '"learning_rte"'));
+    await window.editor.getByText('learning_rte').first().click();
+    await window.page.locator('.squiggly-error, .squiggly-warning').first().waitFor();
+    await window.page.keyboard.press('Control+.');
+    const fix = window.page.locator('.action-widget').getByText('Change to "learning_rate"');
+    await fix.waitFor();
+    await window.screenshots('quick-fix');
+    await fix.click();
+    await window.editor.getByText('"learning_rate"').waitFor();
+    await window.command('File: Save');
+    await expect.poll(() => readFile(recipe(), 'utf8')).toBe(text);
+  });
+
+  it('trains the example to its end, and says so', async () => {
+    const shorter = { max_steps: 12, logging_steps: 1, eval_strategy: 'steps', eval_steps: 6, max_length: 64 };
+    const short = { ...shorter, save_strategy: 'steps', save_steps: 6, num_train_epochs: undefined };
+    await writeFile(recipe(), JSON.stringify({ ...parse(await readFile(recipe(), 'utf8')), ...short }, null, 2));
+    await window.editor.getByText('max_steps').waitFor();
+    await window.codeLens('Start Fine-tune').click();
+    await window.pick('This machine');
+    await window.appears(window.row(/^backstories/), 240_000);
+    await window.appears(window.notification(/backstories is done/), 180_000);
+    await window.row(/^backstories, Completed/).waitFor();
+    await window.screenshots('completed');
+    await window.closeNotifications();
+  });
+
+  it('checks this machine', async () => {
+    await window.menu(window.row('This machine'), 'Check Host');
+    await window.tab(/^Check of/).waitFor();
+    await window.editor.getByText('Node').first().waitFor();
+    await window.screenshots('check');
+  });
+
+  it('speaks Chinese', async () => {
+    const chinese = await code.open({ language: 'zh-cn' });
+    await chinese.command('View: Show Tuneyard');
+    await chinese.row(/^backstories, 已完成/).waitFor();
+    await chinese.openFile('backstories.tune.json');
+    await chinese.codeLens('开始微调').waitFor();
+    await chinese.screenshots('chinese');
+  });
+});
