@@ -14,7 +14,12 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'plain', include: ['test/**/*.test.ts'], exclude: ['test/vscode/**'] },
+        test: {
+          name: 'plain',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/vscode/**'],
+          setupFiles: 'test/support/ownHome.ts',
+        },
       },
       {
         // A browser, VS Code and a training at once fill a machine: one file at a time, when all else is done.

@@ -165,7 +165,7 @@ describe.skipIf(missing)(`a fine-tune over SSH${missing ? ` (${missing})` : ''}`
   /** Saves the chart's values as a person does, and reads which steps are in the file. */
   async function stepsOf(name: string): Promise<number[]> {
     await (await window.panelWith('canvas')).locator('vscode-button', { hasText: 'CSV' }).click();
-    await window.type(join(code.workspace, name));
+    await window.typePath(join(code.workspace, name));
     await window.notification(`Saved as ${name}`).waitFor();
     await window.closeNotifications();
     const [head, ...rows] = (await readFile(join(code.workspace, name), 'utf8')).trim().split('\r\n');

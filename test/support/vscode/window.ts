@@ -71,6 +71,16 @@ export class Window {
     await this.page.keyboard.press('Enter');
   }
 
+  /** Answers VS Code's own question for a file. While it reads the folder it writes into its box again. */
+  async typePath(path: string): Promise<void> {
+    await this.choices.first().waitFor();
+    do {
+      await this.input.fill(path);
+      await this.page.waitForTimeout(500);
+    } while ((await this.input.inputValue()) !== path);
+    await this.page.keyboard.press('Enter');
+  }
+
   /** Opens Tuneyard's views. A click on its icon would close them where they are open. */
   async showSidebar(): Promise<void> {
     await this.command('View: Show Tuneyard');
@@ -84,6 +94,11 @@ export class Window {
   /** A row of a tree in the side bar, by what a screen reader says. */
   row(name: string | RegExp): Locator {
     return this.page.locator('.sidebar').getByRole('treeitem', { name }).first();
+  }
+
+  /** The same, of one of the views: a host with runs is in both. */
+  rowOf(view: string, name: string | RegExp): Locator {
+    return this.page.locator('.sidebar').getByRole('tree', { name: view }).getByRole('treeitem', { name }).first();
   }
 
   async expand(row: Locator): Promise<void> {
