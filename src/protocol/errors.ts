@@ -45,6 +45,15 @@ export const ERROR_CODES = {
   remote_failed: { exit: 1 },
   install_failed: { exit: 1 },
   platform_unsupported: { exit: 1 },
+  // clouds
+  cloud_credentials: { exit: 1 },
+  cloud_permission: { exit: 1 },
+  cloud_billing: { exit: 1 },
+  cloud_quota: { exit: 1 },
+  cloud_stockout: { exit: 1 },
+  cloud_invalid: { exit: 2 },
+  cloud_failed: { exit: 1 },
+  vm_not_found: { exit: 2 },
   cancelled: { exit: 1 },
   internal: { exit: 1 },
 } as const satisfies Record<string, { exit: 1 | 2 }>;
