@@ -79,9 +79,8 @@ describe.skipIf(missing)(`the example on this machine${missing ? ` (${missing})`
     await writeFile(recipe(), text.replace('"learning_rate"', '"learning_rte"'));
     await window.editor.getByText('learning_rte').first().click();
     await window.page.locator('.squiggly-error, .squiggly-warning').first().waitFor();
-    await window.page.keyboard.press('Control+.');
     const fix = window.page.locator('.action-widget').getByText('Change to "learning_rate"');
-    await fix.waitFor();
+    await window.pressUntil('Control+.', fix);
     await window.screenshots('quick-fix');
     await fix.click();
     await window.editor.getByText('"learning_rate"').waitFor();

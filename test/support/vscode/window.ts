@@ -49,6 +49,19 @@ export class Window {
     }
   }
 
+  /** Presses a key until what it brings is there: pressed too early, it does nothing. */
+  async pressUntil(key: string, shows: Locator): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      await this.page.keyboard.press(key);
+      try {
+        await shows.waitFor({ timeout: 5000 });
+        return;
+      } catch (error) {
+        if (tries === 5) throw error;
+      }
+    }
+  }
+
   /** The title of the question that is being asked. */
   question(title: string | RegExp): Locator {
     return this.page.locator('.quick-input-widget:visible .quick-input-title').filter({ hasText: title });
@@ -186,7 +199,7 @@ export class Window {
   }
 
   async openFile(name: string): Promise<void> {
-    await this.page.keyboard.press('Control+P');
+    await this.command('Go to File...');
     await this.input.fill(name);
     await this.choice(name).click();
     await this.page.locator('.tabs-container .tab.active').filter({ hasText: name }).waitFor();
