@@ -36,7 +36,9 @@ export async function modelsOfRun({ host, peer }: Runner, run: string, signal?: 
   const prompts = Array.isArray(generation.prompts) ? generation.prompts.filter((one) => typeof one === 'string') : [];
   const base = typeof recipe.model === 'string' ? recipe.model : undefined;
   return {
-    ...(base !== undefined && { base: model('base', base, l10n.t('base · {0}', modelName(base))) }),
+    ...(base !== undefined && {
+      base: model('base', base, l10n.t('base · {0}', modelName(source?.sent?.[base] ?? base))),
+    }),
     checkpoints: files.checkpoints.map(({ step, path, best }) =>
       model('checkpoint', path, l10n.t('{0} · step {1}', runName(run), step), { step, best }),
     ),

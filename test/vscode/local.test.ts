@@ -102,6 +102,40 @@ describe.skipIf(missing)(`the example on this machine${missing ? ` (${missing})`
     await window.closeNotifications();
   });
 
+  it('saves the chart as a picture', async () => {
+    await (await window.panelWith('canvas')).locator('vscode-button', { hasText: 'PNG' }).click();
+    const file = join(code.workspace, 'loss.png');
+    await window.typePath(file);
+    await window.notification('Saved as loss.png').waitFor();
+    await window.closeNotifications();
+    const png = await readFile(file);
+    expect(png.subarray(1, 4).toString()).toBe('PNG');
+    expect(png.readUInt32BE(16)).toBeGreaterThan(300);
+  });
+
+  it('keeps which of two texts is the better one, for a later method to train on', async () => {
+    await window.act(window.row(/^backstories/), 'Compare Models');
+    await window.tab(/^Compare/).waitFor();
+    const panel = await window.panelWith('.bars');
+    await panel.locator('td vscode-button', { hasText: 'Better' }).nth(1).click({ timeout: 180_000 });
+    const file = join(example(), 'preferences.jsonl');
+    await expect.poll(() => readFile(file, 'utf8').catch(() => '')).toMatch(/\n$/);
+    const { prompt, chosen, rejected } = JSON.parse(await readFile(file, 'utf8'));
+    const texts = await panel.locator('td .text').allInnerTexts();
+    expect(prompt).toBe(parse(await readFile(recipe(), 'utf8')).generation.prompts[0]);
+    expect([rejected, chosen].map(flat)).toEqual(texts.slice(0, 2).map(flat));
+  });
+
+  it('exports the model as a folder that other tools read', async () => {
+    await window.act(window.row(/^backstories/), 'Export Model');
+    await window.pick('Final model');
+    await window.typePath(`${code.workspace}/`);
+    await window.appears(window.notification(/exported to/), 60_000);
+    await window.closeNotifications();
+    const exported = await readdir(join(code.workspace, 'backstories'));
+    expect(exported).toEqual(expect.arrayContaining(['config.json', 'model.safetensors', 'tokenizer.json']));
+  });
+
   it('checks this machine', async () => {
     await window.menu(window.rowOf('Hosts', 'This machine'), 'Check Host');
     await window.tab(/^Check of/).waitFor();
@@ -118,3 +152,6 @@ describe.skipIf(missing)(`the example on this machine${missing ? ` (${missing})`
     await chinese.screenshots('chinese');
   });
 });
+
+/** Blanks at the ends are not shown. */
+const flat = (text: string) => text.replaceAll(/\s+/g, ' ').trim();

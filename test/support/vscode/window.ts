@@ -124,14 +124,17 @@ export class Window {
     await row.getByRole('button', { name: button }).click();
   }
 
-  /** Chooses from a row's context menu. */
+  /** Chooses from a row's context menu, which takes no click in the moment in which it opens. */
   async menu(row: Locator, item: string): Promise<void> {
     await row.click({ button: 'right' });
-    await this.page
+    const choice = this.page
       .locator('.context-view, .monaco-menu-container')
       .getByRole('menuitem', { name: item })
-      .first()
-      .click();
+      .first();
+    await choice.waitFor();
+    await this.page.waitForTimeout(300);
+    await choice.click();
+    await choice.waitFor({ state: 'hidden', timeout: 2000 }).catch(() => choice.click());
   }
 
   notification(text: string | RegExp): Locator {
