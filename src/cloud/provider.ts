@@ -28,6 +28,10 @@ export interface VmSpec extends VmPlace {
   disk: { sizeGb: number; type: string };
   /** As `images.getFromFamily` gave it. */
   image: string;
+  /** Name of a snapshot that the boot disk is made of, in place of the image. */
+  sourceSnapshot?: string;
+  /** At its time limit, and at preemption. Default `DELETE`; `STOP` keeps the boot disk. */
+  terminationAction?: 'DELETE' | 'STOP';
   labels: Record<string, string>;
   metadata: Record<string, string>;
   network?: string;
