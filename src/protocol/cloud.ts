@@ -94,6 +94,8 @@ export interface CreateVm {
   /** Default `tuneyard-` and three hex digits. */
   name?: string;
   machine_type: string;
+  /** Only for n1, whose type does not say its GPUs: as the offer's `gpu` has it. */
+  accelerator?: { type: string; count: number };
   /** In the order in which they are tried. */
   zones: string[];
   provisioning_model: ProvisioningModel;
