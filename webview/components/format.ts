@@ -1,4 +1,5 @@
 /** Numbers as people read them: at most three digits, with a unit. */
+import * as l10n from '@vscode/l10n';
 
 /** `0.00123` → "0.00123", `12.345` → "12.3", `2097152` → "2.1 M". */
 export function formatNumber(value: number): string {
@@ -21,12 +22,11 @@ export function formatBytes(bytes: number): string {
 
 /** `3725` → "1 h 2 min"; `84` → "1 min 24 s"; `4.21` → "4.2 s". */
 export function formatSeconds(seconds: number): string {
-  if (seconds < 10) return `${Number(seconds.toFixed(1))} s`;
+  if (seconds < 10) return l10n.t('{0} s', Number(seconds.toFixed(1)));
   const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return join([Math.floor(whole / 60), 'min'], [whole % 60, 's']);
-  return join([Math.floor(whole / 3600), 'h'], [Math.floor((whole % 3600) / 60), 'min']);
+  if (whole < 60) return l10n.t('{0} s', whole);
+  const [count, rest] = whole < 3600 ? [60, whole % 60] : [3600, Math.floor((whole % 3600) / 60)];
+  const units = Math.floor(whole / count);
+  if (count === 60) return rest === 0 ? l10n.t('{0} min', units) : l10n.t('{0} min {1} s', units, rest);
+  return rest === 0 ? l10n.t('{0} h', units) : l10n.t('{0} h {1} min', units, rest);
 }
-
-const join = (...parts: [number, string][]) =>
-  parts.flatMap(([count, unit]) => (count > 0 ? [`${count} ${unit}`] : [])).join(' ');
