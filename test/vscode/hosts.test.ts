@@ -48,7 +48,7 @@ describe.skipIf(missing)(`a host added by hand${missing ? ` (${missing})` : ''}`
     await window.page.locator('.quick-input-widget').getByText('It will be kept').waitFor();
     await window.screenshots('password');
     await window.type(account.password);
-    await window.appears(host().and(window.row(/cores/)), 180_000);
+    await window.appears(window.rowOf('Hosts', /^127\.0\.0\.1.*cores/), 180_000);
   });
 
   it('is connected to again without a question', async () => {

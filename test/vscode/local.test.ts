@@ -139,7 +139,7 @@ describe.skipIf(missing)(`the example on this machine${missing ? ` (${missing})`
   it('checks this machine', async () => {
     await window.menu(window.rowOf('Hosts', 'This machine'), 'Check Host');
     await window.tab(/^Check of/).waitFor();
-    await window.editor.getByText('Node').first().waitFor();
+    await window.page.getByText('ONNX Runtime: 1.').first().waitFor();
     await window.screenshots('check');
   });
 

@@ -1,5 +1,8 @@
 /** NVIDIA's GPUs as `nvidia-smi` tells of them. */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Gpu } from '@protocol/serve';
 
@@ -27,6 +30,21 @@ export async function readGpus(): Promise<Gpus> {
   }));
   const driver = rows[0]?.[5];
   return { gpus, ...(driver && { driver }), ...(cuda && { cuda }) };
+}
+
+const NVIDIA = '0x10de';
+
+/** Whether the machine has one, with a driver or without: where it has none, no driver is missing. */
+export async function hasNvidiaGpu(sys = '/sys'): Promise<boolean> {
+  if (existsSync('/dev/dxg') || (await readGpus()).gpus.length > 0) return true;
+  const devices = join(sys, 'bus/pci/devices');
+  const names = await readdir(devices).catch(() => []);
+  const read = (name: string, file: string) => readFile(join(devices, name, file), 'utf8').catch(() => '');
+  for (const name of names) {
+    // Class 3: display controllers, those without a screen among them.
+    if ((await read(name, 'vendor')).trim() === NVIDIA && (await read(name, 'class')).startsWith('0x03')) return true;
+  }
+  return false;
 }
 
 let version: string | undefined;

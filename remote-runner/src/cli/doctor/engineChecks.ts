@@ -36,8 +36,10 @@ async function onnxRuntime(): Promise<Check> {
 async function gpu(): Promise<Check> {
   const name = 'GPU';
   const { chooseDevice, findObstacle } = await import('../../engine/device');
+  const { hasNvidiaGpu } = await import('../../engine/gpus');
   const device = await chooseDevice('auto');
   if (device.provider === 'cuda') return { name, status: 'ok', detail: device.reason };
+  if (!(await hasNvidiaGpu())) return { name, status: 'ok', detail: 'none; training works on the CPU' };
   const obstacle = await findObstacle(0);
   return {
     name,
