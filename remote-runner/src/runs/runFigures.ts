@@ -27,6 +27,8 @@ export class RunFigures {
 
   /** Step of the best evaluation so far. */
   bestStep: number | undefined;
+  /** Number of the last event so far. */
+  lastSeq = 0;
 
   /**
    * As {@link refresh}, at the cost of one look at the folder where the run is over: whoever goes on with it, or ends
@@ -85,6 +87,7 @@ export class RunFigures {
   }
 
   #add(run: RunSummary, event: RunEvent): void {
+    this.lastSeq = event.seq;
     if (event.seq === 1) run.started = event.time;
     run.updated = event.time;
     if (event.type !== 'warning' && event.type !== 'queued') run.step = event.step;

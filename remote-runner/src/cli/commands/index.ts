@@ -10,6 +10,7 @@ import { runsCommand } from './runsCommand';
 import { serveCommand } from './serveCommand';
 import { setupCommand } from './setupCommand';
 import { trainCommand } from './trainCommand';
+import { watchdogCommand } from './watchdogCommand';
 
 /** Every command, in the order that `--help` lists them. */
 export const commandMakers: readonly CommandMaker[] = [
@@ -24,4 +25,5 @@ export const commandMakers: readonly CommandMaker[] = [
   doctorCommand,
   serveCommand,
   setupCommand,
+  watchdogCommand,
 ];
