@@ -103,6 +103,9 @@ setsid sh "$dir/supervise.sh" </dev/null >>"$dir/watchdog.log" 2>&1 &
 `;
 }
 
+/** It does little and seldom: half of what Node would take otherwise. */
+const LIGHT = '--jitless --no-expose-wasm --optimize-for-size --max-semi-space-size=1';
+
 /** @param patience seconds after which a VM without a runner is switched off; 0: never */
 function supervisor(patience: number): string {
   return `user="$TUNEYARD_VM_USER"; patience=${patience}; waited=0; child=
@@ -130,7 +133,8 @@ while :; do
     if [ "$patience" -gt 0 ] && [ "$waited" -ge "$patience" ]; then say "no runner was installed in $waited s"; power_off; waited=0; fi
     nap 5; waited=$((waited + 5)); continue
   fi
-  ( cd "$home"; as_user "$node" "\${ready%/ready}/bin/tuneyard.mjs" watchdog ) &
+  light='${LIGHT}'; "$node" $light -e 0 >/dev/null 2>&1 || light=
+  ( cd "$home"; as_user "$node" $light "\${ready%/ready}/bin/tuneyard.mjs" watchdog ) &
   child=$!; wait "$child"; status=$?; child=
   if [ "$status" -eq ${WATCHDOG_EXIT.powerOff} ]; then power_off; nap 120; continue; fi
   say "the watchdog ended with status $status; it is started again"

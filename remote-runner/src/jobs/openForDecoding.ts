@@ -14,7 +14,8 @@ import { newBuilder } from '../ops/index';
 import { isRun, openRun } from '../runs/runDir';
 import type { Arena } from '../train/arena';
 import { findLastGood } from '../train/checkpoint';
-import { findFault, MANIFEST_FILE, readManifest } from '../train/checkpointFiles';
+import { findFault, readManifest } from '../train/checkpointFiles';
+import { MANIFEST_FILE } from '../train/manifestFile';
 import { type PreparedModel, type PrepareOptions, prepareModel } from './prepare';
 
 export interface LocatedModel {

@@ -21,7 +21,6 @@ import {
   findFault,
   findPlainFault,
   listEntries,
-  MANIFEST_FILE,
   type Manifest,
   OPTIMIZER_FILE,
   readManifest,
@@ -36,6 +35,7 @@ import {
   writeJson,
   writeModelFiles,
 } from './checkpointModel';
+import { MANIFEST_FILE } from './manifestFile';
 
 export type { Checkpoint } from './checkpointFiles';
 export type { ModelFiles, NamedTensor } from './checkpointModel';

@@ -7,10 +7,10 @@ import { TuneyardError } from '@protocol/errors';
 import { z } from 'zod';
 import { throwIfCancelled } from '../hub/cancel';
 import { systemErrorCode } from '../hub/diskError';
+import { MANIFEST_FILE } from './manifestFile';
 
 export const OPTIMIZER_FILE = 'optimizer.safetensors';
 export const STATE_FILE = 'trainer_state.json';
-export const MANIFEST_FILE = 'manifest.json';
 
 /** A checkpoint's directory and the optimizer step after which it was made. */
 export interface Checkpoint {

@@ -6,7 +6,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 import { replaceFile } from '../hub/durableFile';
 import { EVENTS_FILE, INPUT_FILE, LOG_FILE, PROCESS_LOG_FILE, RECIPE_FILE, SOURCE_FILE } from '../runs/runDir';
-import { MANIFEST_FILE } from '../train/checkpointFiles';
+import { MANIFEST_FILE } from '../train/manifestFile';
 import type { Bucket } from './bucket';
 import type { WatchedRun } from './lookAtRuns';
 

@@ -1,0 +1,2 @@
+/** Says when a checkpoint is whole: it is written last. */
+export const MANIFEST_FILE = 'manifest.json';
