@@ -201,13 +201,17 @@ function columnHead(model: CompareModel): TemplateResult {
 }
 
 /** Letters across the column of prompts, about. */
-const PROMPT_COLUMN = 24;
+const PROMPT_COLUMN = 22;
+
+/** How many lines a text takes in the column of prompts, at least. */
+const linesOf = (text: string): number =>
+  text.split('\n').reduce((lines, line) => lines + Math.max(1, Math.ceil(line.length / PROMPT_COLUMN)), 0);
 
 function promptCell({ id, text }: ComparePrompt): TemplateResult {
   return html`${textArea({
     label: l10n.t('Prompt'),
     value: text,
-    rows: Math.min(10, Math.max(2, Math.ceil(text.length / PROMPT_COLUMN), text.split('\n').length)),
+    rows: Math.min(10, Math.max(2, linesOf(text))),
     onChange: (changed) => void peer.request('compare/editPrompt', { prompt: id, text: changed }),
   })}
     <span class="group tools">
