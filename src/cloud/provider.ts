@@ -89,6 +89,8 @@ export interface CloudProvider {
   /** In all zones, those that bear all of the labels. */
   list(project: string, labels: Record<string, string>, signal?: AbortSignal): Promise<CloudVm[]>;
   delete(place: VmPlace, requestId: string, signal?: AbortSignal): Promise<void>;
+  /** When the instance of that number was deleted, as the zone's operations say; undefined where they do not (any more). */
+  deletedAt(place: VmPlace, id: string, signal?: AbortSignal): Promise<string | undefined>;
   stop(place: VmPlace, requestId: string, signal?: AbortSignal): Promise<CloudVm>;
   start(place: VmPlace, requestId: string, signal?: AbortSignal): Promise<CloudVm>;
   /** Changes single keys of the VM's metadata; `undefined` removes one. Repeats where somebody was faster (fingerprint). */

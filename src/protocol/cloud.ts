@@ -171,8 +171,10 @@ export interface VmView {
   created?: string;
   /** Running since; for uptime. */
   started?: string;
-  /** When Google deletes it. */
+  /** When it is to end: it ends itself then, or is deleted. */
   delete_at?: string;
+  /** When Google ends it whatever happens; up to then `delete_at` can be moved while it runs. */
+  delete_at_latest?: string;
   /** Seconds without a run and with idle GPUs, as the VM last said. */
   idle_seconds?: number;
   idle_minutes?: number;
@@ -239,8 +241,11 @@ export type CloudContract = {
     /** What the record says, brought up to date by asking the cloud where `refresh` is true. */
     'vm/list': { params: { refresh: boolean }; result: VmView[] };
     'vm/ssh': { params: { vm: string }; result: VmSsh };
-    /** `seconds` from now. */
-    'vm/extend': { params: { vm: string; seconds: number }; result: VmView };
+    /**
+     * `seconds` from now. Behind `delete_at_latest` a running VM has to be stopped and started for it: only where `restart`
+     * is true, else `cloud_invalid` with data {reason: 'running', latest}.
+     */
+    'vm/extend': { params: { vm: string; seconds: number; restart?: boolean }; result: VmView };
     'vm/stop': { params: { vm: string }; result: VmView };
     /** Returns when it is ready again, with its new address. */
     'vm/start': { params: { vm: string }; result: VmView };
