@@ -3,11 +3,13 @@
  * (remote-runner/dist/watchdog.mjs), the report's page (remote-runner/dist/report.{js,css}), the panels' pages (dist/webview/), and the recipe's JSON Schema
  * (media/recipe.schema.json).
  */
+import { existsSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LANGUAGES } from './l10n.mjs';
 import { root } from './lib/command.mjs';
+import { computeOnly } from './lib/computeBundle.mjs';
 import { editorSchema, translateSchema } from './lib/editorSchema.mjs';
 import { install } from './lib/install.mjs';
 import { packExample } from './lib/packExample.mjs';
@@ -91,8 +93,8 @@ async function buildAll(say) {
 }
 
 /**
- * The extension alone. CommonJS, in which a package is run only where it is reached. ssh2 is as large as all the rest and
- * not needed before the first host: a bundle of its own, so that it is not even read.
+ * The extension and the program that speaks to clouds. CommonJS, in which a package is run only where it is reached. ssh2 is as large as all the rest and
+ * not needed before the first host: a bundle of its own, so that it is not even read. So is Google's library.
  */
 export async function buildExtension(say) {
   const { build: esbuild } = await import('esbuild');
@@ -106,12 +108,29 @@ export async function buildExtension(say) {
   // It does without its native parts where they are not there.
   const ssh2 = { ...program, minify: true, entryPoints: ['ssh2'], external: ['cpu-features', '*.node'] };
   await save('dist/ssh2.cjs', await esbuild(ssh2), say);
+
+  const main = 'src/cloud/cli/main.ts';
+  const cloud = { ...program, ...small, entryPoints: [main], plugins: [ssh2Apart, computeApart] };
+  if (existsSync(join(root, main))) await save('dist/cloud.cjs', await esbuild(cloud), say);
+  const compute = { ...program, minify: true, entryPoints: [COMPUTE], plugins: [computeOnly(join(root, COMPUTE))] };
+  await save('dist/gce.cjs', await esbuild(compute), say);
 }
+
+const COMPUTE = 'src/cloud/gce/computeLibrary.mjs';
 
 /** @type {import('esbuild').Plugin} */
 const ssh2Apart = {
   name: 'ssh2-apart',
   setup: ({ onResolve }) => onResolve({ filter: /^ssh2$/ }, () => ({ path: './ssh2.cjs', external: true })),
+};
+
+/** @type {import('esbuild').Plugin} */
+const computeApart = {
+  name: 'compute-apart',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /\/computeLibrary\.mjs$/ }, ({ kind }) =>
+      kind === 'entry-point' ? undefined : { path: './gce.cjs', external: true },
+    ),
 };
 
 /** The report's page alone: its script and its style, which the runner puts into each report. */

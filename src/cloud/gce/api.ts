@@ -96,7 +96,8 @@ export class Api {
         ...(signal ? { signal } : {}),
         shouldRetry: () => fault !== undefined && isPassing(fault),
         onFailedAttempt: ({ attemptNumber }) => {
-          if (fault) this.options.log(`Compute Engine, attempt ${attemptNumber}: ${briefly(fault)}`);
+          if (fault && isPassing(fault))
+            this.options.log(`Compute Engine, attempt ${attemptNumber}: ${briefly(fault)}`);
         },
       });
     } catch (error) {
