@@ -34,7 +34,7 @@ interface Loaded {
   auth: GoogleAuth;
 }
 
-export type Ask<Answer> = (api: Compute, options: CallOptions) => Promise<Answer>;
+export type Ask<Answer> = (api: Compute, options: CallOptions, token: string) => Promise<Answer>;
 
 export interface CallLimits {
   signal?: AbortSignal | undefined;
@@ -58,9 +58,9 @@ export class Api {
     return (await findCredentials(this.options.credentialsFile, this.options.env)).identity;
   }
 
-  /** Asks for a token where there is none: whether the credentials are good is known then. */
-  async checkCredentials(signal?: AbortSignal): Promise<void> {
-    await this.call({ project: '' }, async () => undefined, { signal });
+  /** Asks for one where there is none: whether the credentials are good is known then. */
+  async accessToken(signal?: AbortSignal): Promise<string> {
+    return this.call({ project: '' }, async (_, __, token) => token, { signal });
   }
 
   async call<Answer>(doing: Doing, ask: Ask<Answer>, limits: CallLimits = {}): Promise<Answer> {
@@ -72,14 +72,15 @@ export class Api {
     const attempt = async () => {
       const limit = AbortSignal.any([AbortSignal.timeout(timeout), ...(signal ? [signal] : [])]);
       fault = undefined;
+      let token: string | null | undefined;
       try {
-        await unless(limit, auth.getAccessToken(), () => (fault = lostBy(signal)));
+        token = await unless(limit, auth.getAccessToken(), () => (fault = lostBy(signal)));
       } catch (error) {
         fault ??= { ...faultOf(error), token: true };
         throw new Error(fault.message);
       }
       try {
-        const answer = ask(clients, { timeout, signal: limit, retry: NO_RETRY });
+        const answer = ask(clients, { timeout, signal: limit, retry: NO_RETRY }, token ?? '');
         return await unless(limit, answer, () => (fault = lostBy(signal)));
       } catch (error) {
         if (error instanceof TuneyardError) throw error;

@@ -8,7 +8,7 @@ import { Api, type Ask, cancelled } from './api';
 import { projectMissing } from './credentials';
 import type { Doing } from './errors';
 import { cloudVm, instanceResource, withTimeLimit } from './instances';
-import type { Instance, Metadata, Named } from './messages';
+import type { Instance, Metadata, Named, Operation } from './messages';
 import { readOffers } from './offers';
 import { operate, type Waiting } from './operations';
 import { withOwnPrices } from './prices';
@@ -28,6 +28,9 @@ export interface GceOptions {
   firstPause?: number;
 }
 
+const PREEMPTED = 'compute.instances.preempted';
+const BY_GOOGLE = 'compute.instances.';
+
 interface Listed {
   instances: Instance;
   disks: Named;
@@ -40,7 +43,12 @@ const FINGERPRINT_ATTEMPTS = 8;
 const SHORTEST_RUN = 30;
 const LONGEST_RUN = 120 * 86_400;
 
-export function gceProvider(options: GceOptions = {}): CloudProvider {
+export interface GceProvider extends CloudProvider {
+  /** For what is no part of Compute Engine: the IAP tunnel. Never into a log. */
+  accessToken(signal?: AbortSignal): Promise<string>;
+}
+
+export function gceProvider(options: GceOptions = {}): GceProvider {
   const env = options.env ?? process.env;
   const now = options.now ?? Date.now;
   const sleep = options.sleep ?? ((ms, signal) => setTimeout(ms, undefined, { signal }).then(() => undefined));
@@ -82,23 +90,26 @@ export function gceProvider(options: GceOptions = {}): CloudProvider {
   async function viewed(place: VmPlace, found: Instance, signal?: AbortSignal): Promise<CloudVm> {
     const seen = cloudVm(place.project, found);
     if (seen.provisioningModel !== 'SPOT' || !['STOPPING', 'TERMINATED'].includes(seen.state)) return seen;
-    const { project, zone } = place;
-    const filter = `(operationType = "compute.instances.preempted") (targetId = ${seen.id})`;
-    const preempted = await api.call(
-      doing(place),
+    const since = Date.parse(seen.lastStart ?? '') || 0;
+    const operations = await operationsOn(place, seen.id, signal);
+    const preempted = operations.some(
+      ({ operationType, insertTime }) => operationType === PREEMPTED && Date.parse(insertTime ?? '') >= since,
+    );
+    return { ...seen, preempted };
+  }
+
+  /** Google keeps them for some days, those on VMs that are gone as well. */
+  async function operationsOn({ project, zone }: VmPlace, id: string, signal?: AbortSignal): Promise<Operation[]> {
+    const request = { project, zone, filter: `targetId = ${id}` };
+    return api.call(
+      { project, zone },
       async (google, limits) => {
-        const since = Date.parse(seen.lastStart ?? '') || 0;
-        for await (const { operationType, insertTime } of google.zoneOperations.listAsync(
-          { project, zone, filter },
-          limits,
-        )) {
-          if (operationType === 'compute.instances.preempted' && Date.parse(insertTime ?? '') >= since) return true;
-        }
-        return false;
+        const found: Operation[] = [];
+        for await (const operation of google.zoneOperations.listAsync(request, limits)) found.push(operation);
+        return found;
       },
       { signal },
     );
-    return { ...seen, preempted };
   }
 
   function labelFilter(labels: Record<string, string>): string {
@@ -131,9 +142,11 @@ export function gceProvider(options: GceOptions = {}): CloudProvider {
   return {
     id: 'gce',
 
+    accessToken: (signal) => api.accessToken(signal),
+
     async identity(signal) {
       const identity = await api.identity();
-      await api.checkCredentials(signal);
+      await api.accessToken(signal);
       return identity;
     },
 
@@ -185,6 +198,21 @@ export function gceProvider(options: GceOptions = {}): CloudProvider {
       // A filter that is not understood would show other people's VMs.
       const ours = ({ labels: own }: Instance) => Object.entries(labels).every(([key, value]) => own?.[key] === value);
       return found.filter(ours).map((instance) => cloudVm(project, instance));
+    },
+
+    async deletedAt(place, id, signal) {
+      const ended = (await operationsOn(place, id, signal)).filter(
+        ({ status, operationType }) =>
+          status === 'DONE' && (operationType === 'delete' || operationType?.startsWith(BY_GOOGLE)),
+      );
+      // Google's own (preemption, time limit) have many names; where a person deleted it, that was the last.
+      const times = (only: Operation[]) =>
+        only.map(({ endTime }) => Date.parse(endTime ?? '')).filter((time) => time > 0);
+      const byPerson = times(
+        ended.filter(({ operationType, error }) => operationType === 'delete' && !error?.errors?.length),
+      );
+      const found = byPerson.length > 0 ? byPerson : times(ended);
+      return found.length > 0 ? new Date(Math.max(...found)).toISOString() : undefined;
     },
 
     async delete(place, requestId, signal) {
@@ -266,7 +294,11 @@ export function gceProvider(options: GceOptions = {}): CloudProvider {
 
     async deleteDisk({ project, zone, name }, requestId, signal) {
       const request = { project, zone, disk: name, requestId };
-      await operate(waiting, { project, zone }, (google, limits) => google.disks.delete(request, limits), signal);
+      try {
+        await operate(waiting, { project, zone }, (google, limits) => google.disks.delete(request, limits), signal);
+      } catch (error) {
+        if (!(error instanceof TuneyardError && error.data.http === 404)) throw error;
+      }
     },
 
     async snapshot({ project, zone, name }, snapshot, labels, requestId, signal) {

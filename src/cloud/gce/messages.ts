@@ -93,6 +93,7 @@ export type Operation = Protobuf<{
   httpErrorMessage: string;
   operationType: string;
   insertTime: string;
+  endTime: string;
 }>;
 
 export interface Metadata {
