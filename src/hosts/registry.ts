@@ -1,7 +1,8 @@
-/** The hosts of this machine's user: this machine, those of the SSH configuration, those added by hand. */
+/** The hosts of this machine's user: this machine, those of the SSH configuration, those added by hand, and VMs. */
 import { type FSWatcher, watch } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, sep } from 'node:path';
+import type { VmSsh } from '@protocol/cloud';
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import { type Disposable, Emitter, type Event } from 'vscode-jsonrpc';
@@ -11,11 +12,14 @@ import { LocalHost } from './local';
 import { SshConfig } from './ssh/sshConfig';
 import { SshHost, type SshHostOptions } from './ssh/sshHost';
 import { routeTo, type SshOverrides } from './ssh/sshSettings';
+import { vmSettings } from './ssh/vmSettings';
 
 export interface HostRegistryOptions {
   prompts: HostPrompts;
   /** Where hosts added by hand are kept. */
   added: { get(): readonly AddedHost[]; set(hosts: readonly AddedHost[]): PromiseLike<void> };
+  /** VMs that can be reached; they come and go by themselves, and the SSH configuration knows nothing of them. */
+  vmHosts?: { list(): readonly VmSsh[]; readonly onDidChange: Event<void> };
   /** Default: the user's file, then the system's. */
   sshConfigPaths?: readonly string[];
   /** In place of the user's home directory. */
@@ -42,11 +46,13 @@ export class HostRegistry implements Hosts, Disposable {
   #listed: readonly Host[] | undefined;
   #timer: NodeJS.Timeout | undefined;
   #disposed = false;
+  readonly #vmChanges: Disposable | undefined;
 
   constructor(private readonly options: HostRegistryOptions) {
     this.#local = new LocalHost(options.home);
     this.#home = options.home ?? homedir();
     this.#paths = options.sshConfigPaths ?? [join(this.#home, '.ssh', 'config'), '/etc/ssh/ssh_config'];
+    this.#vmChanges = options.vmHosts?.onDidChange(() => this.#refresh());
   }
 
   get onDidChange(): Event<void> {
@@ -81,7 +87,9 @@ export class HostRegistry implements Hosts, Disposable {
     if (left.length === added.length) {
       throw new TuneyardError(
         'usage',
-        l10n.t('Only hosts that were added by hand can be removed; {0} is not one.', id),
+        this.#vm(id.replace(/^ssh:/, ''))
+          ? l10n.t('{0} is a VM: delete the VM, and it is gone here too.', id)
+          : l10n.t('Only hosts that were added by hand can be removed; {0} is not one.', id),
       );
     }
     await this.options.added.set(left);
@@ -90,6 +98,7 @@ export class HostRegistry implements Hosts, Disposable {
 
   dispose(): void {
     this.#disposed = true;
+    this.#vmChanges?.dispose();
     clearTimeout(this.#timer);
     for (const watcher of this.#watchers.values()) watcher.close();
     for (const host of this.#ssh.values()) host.dispose();
@@ -100,7 +109,8 @@ export class HostRegistry implements Hosts, Disposable {
   #collect(): readonly Host[] {
     const config = this.#readConfig();
     const added = this.options.added.get();
-    const names = [...new Set([...config.aliases(), ...added.map(({ name }) => name)])];
+    const vms = this.options.vmHosts?.list() ?? [];
+    const names = [...new Set([...config.aliases(), ...added.map(({ name }) => name), ...vms.map(({ name }) => name)])];
     for (const [name, host] of this.#ssh) {
       if (names.includes(name)) continue;
       this.#ssh.delete(name);
@@ -119,7 +129,13 @@ export class HostRegistry implements Hosts, Disposable {
     return host;
   }
 
+  #vm(name: string): VmSsh | undefined {
+    return this.options.vmHosts?.list().find((vm) => vm.name === name);
+  }
+
   #routeTo(name: string) {
+    const vm = this.#vm(name);
+    if (vm) return [vmSettings(vm)];
     const config = this.#readConfig();
     const added = this.options.added.get().find((each) => each.name === name);
     if (added === undefined || config.aliases().includes(name)) return routeTo(config, this.#home, name);
