@@ -100,6 +100,7 @@ END_OF_UNIT
 fi
 export TUNEYARD_VM_USER="$user" TUNEYARD_VM_BOOT="$boot"
 setsid sh "$dir/supervise.sh" </dev/null >>"$dir/watchdog.log" 2>&1 &
+echo $! >supervisor.pid
 `;
 }
 

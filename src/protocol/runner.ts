@@ -102,4 +102,6 @@ export interface RunSummary {
   message?: string;
   /** Where the final model lies. */
   model_path?: string;
+  /** What it left was brought to another machine, and it has done nothing since. */
+  fetched?: true;
 }

@@ -115,6 +115,11 @@ export type RunnerContract = {
     'runs/files': { params: { run: string }; result: RunFiles };
     /** `recipe.json` and, where kept, where it came from. */
     'runs/recipe': { params: { run: string }; result: { recipe: Record<string, unknown>; source?: RunSource } };
+    /**
+     * Its results are on another machine by now: the one it ran on may go. What it does afterwards is not fetched.
+     * `what`: the final model, the whole run, or the checkpoint of a step.
+     */
+    'runs/fetched': { params: { run: string; what: 'model' | 'run' | number }; result: null };
     /** The last `lines` lines of `runner.log`. */
     'runs/log': { params: { run: string; lines: number }; result: { path: string; text: string } };
     /** From now on `run/events` come for this run, first all behind `after`; until `runs/unfollow` or the end of the wire. */

@@ -44,6 +44,8 @@ export async function exportRun(runner: Runner, run: HostRun, checkpoint: number
   const bytes = await withProgress(title, (report, signal) =>
     downloadModel(runner, chosen.path, to, { signal, report }),
   );
+  // A VM that waits for it may go.
+  await runner.peer.request('runs/fetched', { run: run.id, what: chosen.step ?? 'model' }).catch(() => {});
   const open = l10n.t('Open folder');
   const answer = await vscode.window.showInformationMessage(
     l10n.t('{0} exported to {1} ({2}).', runName(run.id), to, formatBytes(bytes)),

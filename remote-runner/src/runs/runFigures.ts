@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { EndEvent, RunEvent } from '@protocol/events';
 import type { RunSummary } from '@protocol/runner';
+import { FETCHED_FILE, type Fetched } from '@protocol/watchdog';
 import { EventReader } from './eventLog';
 import { EVENTS_FILE, RECIPE_FILE } from './runDir';
 import { isStopping, lockHolder } from './runLock';
@@ -57,12 +58,14 @@ export class RunFigures {
     const isQueued = isHeld && this.#isQueued;
     const isRunning = isHeld && !isQueued;
     const stopping = isHeld && (await isStopping(this.#dir));
+    const fetched = !isHeld && (await fetchedSeq(this.#dir)) >= this.lastSeq;
     const summary: RunSummary = {
       ...known,
       state: isQueued ? 'queued' : isRunning ? 'running' : (end?.status ?? 'crashed'),
       ...(stopping && { stopping }),
       ...(isRunning && pace !== undefined && { seconds_left: Math.max(0, run.total_steps - run.step) * pace }),
       ...(!isHeld && end?.message !== undefined && { message: end.message }),
+      ...(fetched && { fetched }),
     };
     // Two changes within one tick of the file system's clock look like one.
     const isOld = mtimeMs < Date.now() - SETTLED_MS;
@@ -115,6 +118,16 @@ export class RunFigures {
         if (event.model_path !== undefined) run.model_path = event.model_path;
         break;
     }
+  }
+}
+
+/** Number of the last event of what was fetched; -1 where nothing was. */
+async function fetchedSeq(dir: string): Promise<number> {
+  try {
+    const { seq } = JSON.parse(await readFile(join(dir, FETCHED_FILE), 'utf8')) as Partial<Fetched>;
+    return typeof seq === 'number' ? seq : -1;
+  } catch {
+    return -1;
   }
 }
 

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TuneyardError } from '@protocol/errors';
 import type { RunSummary } from '@protocol/runner';
 import type { RunFiles, RunSource, StartRun } from '@protocol/serve';
+import { FETCHED_FILE, type Fetched } from '@protocol/watchdog';
 import { asWriteError } from '../hub/diskError';
 import { replaceFile } from '../hub/durableFile';
 import { openEventLog } from '../runs/eventLog';
@@ -213,6 +214,15 @@ export async function filesOf(run: string): Promise<RunFiles> {
     checkpoints: checkpoints.sort((a, b) => a.step - b.step),
     ...(model_path !== undefined && (await exists(model_path)) && { model_path }),
   };
+}
+
+/** Notes that what the run has left so far is on another machine. */
+export async function markFetched(run: string, what: Fetched['what']): Promise<void> {
+  const { dir } = await find(run);
+  const figures = new RunFigures(dir);
+  await figures.refresh();
+  const fetched: Fetched = { time: new Date().toISOString(), seq: figures.lastSeq, what };
+  await writeJson(join(dir, FETCHED_FILE), fetched);
 }
 
 /** A run's recipe as it was begun: from its own file, or with every default filled in. */

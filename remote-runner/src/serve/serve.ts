@@ -23,6 +23,7 @@ import {
   find,
   killRun,
   logOf,
+  markFetched,
   recipeOf,
   resumeRun,
   startRun,
@@ -60,6 +61,7 @@ export async function serve(input: Readable, output: Writable, version: string):
   });
   peer.handle('runs/files', ({ run }) => filesOf(run));
   peer.handle('runs/recipe', ({ run }) => recipeOf(run));
+  peer.handle('runs/fetched', ({ run, what }) => markFetched(run, what).then(() => null));
   peer.handle('runs/log', ({ run, lines }) => logOf(run, lines));
   peer.handle('runs/follow', async ({ run, after }) => {
     const { dir } = await find(run);

@@ -1,8 +1,7 @@
 /** The runs of this VM, for a decision that cannot be taken back: what cannot be read is never taken for nothing. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RunSummary } from '@protocol/runner';
-import { FETCHED_FILE, type Fetched } from '@protocol/watchdog';
 import { systemErrorCode } from '../hub/diskError';
 import { elsewhere, isRun, runsFolder } from '../runs/runDir';
 import { RunFigures } from '../runs/runFigures';
@@ -12,8 +11,6 @@ export interface WatchedRun extends RunSummary {
   best_step: number | undefined;
   /** It left something that is worth keeping: a model or a checkpoint. */
   has_results: boolean;
-  /** What it left was brought to another machine. */
-  fetched: boolean;
 }
 
 export interface RunsSight {
@@ -67,17 +64,7 @@ export class RunsWatch {
     const summary = await figures.refreshIfChanged();
     const checkpoints = await namesIn(join(dir, 'checkpoints'));
     const has_results = summary.model_path !== undefined || checkpoints.some((name) => /^step-\d+$/.test(name));
-    const fetched = has_results && !isLive(summary) && (await isFetched(dir, figures.lastSeq));
-    return { ...summary, best_step: figures.bestStep, has_results, fetched };
-  }
-}
-
-async function isFetched(dir: string, lastSeq: number): Promise<boolean> {
-  try {
-    const { seq } = JSON.parse(await readFile(join(dir, FETCHED_FILE), 'utf8')) as Partial<Fetched>;
-    return typeof seq === 'number' && seq >= lastSeq;
-  } catch {
-    return false;
+    return { ...summary, best_step: figures.bestStep, has_results };
   }
 }
 

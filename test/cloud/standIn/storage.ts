@@ -102,10 +102,11 @@ export class StorageStandIn {
         return fail(response, 400, 'Invalid Content-Range');
       }
       const cut = this.cutAfter.shift();
+      const { socket } = request;
       const bytes = await all(request, cut);
       const whole = cut === undefined ? bytes : bytes.subarray(0, bytes.length - (bytes.length % UNIT));
       session.received = Buffer.concat([session.received.subarray(0, start), whole]);
-      if (cut !== undefined) return request.socket.destroy();
+      if (cut !== undefined) return socket.destroy();
       const status = this.failWith.shift();
       if (status !== undefined) return fail(response, status, 'Backend Error');
     } else await all(request);
