@@ -82,16 +82,14 @@ function ofFile(
     },
     async auth(library) {
       const transporter = new library.gaxios.Gaxios();
-      const tokenUrl = key.token_uri;
-      if (tokenUrl && tokenUrl !== GOOGLE_TOKEN_URL) {
-        // The library asks Google's own address, whatever the file says.
-        transporter.interceptors.request.add({
-          resolved: async (request) => {
-            if (request.url.href === GOOGLE_TOKEN_URL) request.url = new URL(tokenUrl);
-            return request;
-          },
-        });
-      }
+      transporter.interceptors.request.add({
+        resolved: async (request) => {
+          // The library asks Google's own address, whatever the file says.
+          if (request.url.href === GOOGLE_TOKEN_URL && key.token_uri) request.url = new URL(key.token_uri);
+          // Repeated by `call`, with everything else.
+          return { ...request, retryConfig: { ...request.retryConfig, retry: 0, noResponseRetries: 0 } };
+        },
+      });
       return new library.GoogleAuth({ authClient: await clientOf(path, key, library, transporter), scopes: SCOPES });
     },
   };

@@ -31,7 +31,8 @@ export function faultOf(thrown: unknown): Fault {
   const facts: Record<string, string> = {};
   const reasons = new Set<string>();
   const add = (reason: unknown, more: unknown) => {
-    if (typeof reason === 'string' && reason) reasons.add(reason);
+    // They are logged: words alone, for anything might be echoed.
+    if (typeof reason === 'string' && /^[A-Za-z_]{2,64}$/.test(reason)) reasons.add(reason);
     for (const [key, value] of Object.entries(record(more))) if (typeof value === 'string') facts[key] = value;
   };
   for (const entry of list(google.errors)) add(record(entry).reason, undefined);
