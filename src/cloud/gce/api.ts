@@ -80,7 +80,7 @@ export class Api {
         throw new Error(fault.message);
       }
       try {
-        const answer = ask(clients, { timeout, signal: limit, retry: NO_RETRY }, token ?? '');
+        const answer = ask(clients, { timeout, signal: limit, retry: NO_RETRY, autoPaginate: false }, token ?? '');
         return await unless(limit, answer, () => (fault = lostBy(signal)));
       } catch (error) {
         if (error instanceof TuneyardError) throw error;

@@ -11,6 +11,8 @@ export interface CallOptions {
   signal: AbortSignal;
   /** None: calls are repeated by `call`, which knows more. */
   retry: { retryCodes: number[]; backoffSettings: Record<string, never> };
+  /** Lists are read page by page. */
+  autoPaginate: false;
 }
 
 /** An answer comes as the first of an array. */
