@@ -11,8 +11,8 @@ export interface Memory {
   boot?: string;
   /** Directories of the runs that were live at last. */
   live: string[];
-  /** The VM took them along: stopping was not a person's wish. */
-  interrupted?: boolean;
+  /** Directories of the runs that were stopped because the VM ended: no person's wish. Until its next boot. */
+  broken_off?: string[];
   /** There was a run on this VM. */
   had_runs: boolean;
   /** Name of the snapshot that keeps the results. */

@@ -7,8 +7,10 @@ import { join } from 'node:path';
 import { setTimeout as sleepReally } from 'node:timers/promises';
 import { TuneyardError } from '@protocol/errors';
 import {
+  DELETE_AT_ITEM,
   WATCHDOG_EXIT,
   WATCHDOG_FOLDER,
+  WATCHDOG_ITEM,
   WATCHDOG_STATUS_FILE,
   type WatchdogReport,
   type WatchdogState,
@@ -23,7 +25,7 @@ import { interruptRuns } from './interruptRuns';
 import { isLive, RunsWatch, type WatchedRun } from './lookAtRuns';
 import { lookAtSessions } from './lookAtSessions';
 import { makeSafe } from './makeSafe';
-import type { Instance, MetadataServer } from './metadataServer';
+import type { Instance, MetadataServer, Watched } from './metadataServer';
 import { OwnInstance } from './ownInstance';
 import { type Orders, readOrders } from './readSettings';
 import { Safekeeping } from './safekeeping';
@@ -55,6 +57,8 @@ const SAVE_PATIENCE_MS = 30 * 60_000;
 const STOP_RUNS_MS = 18_000;
 const PREEMPTED_MS = 28_000;
 const BRING_ATTEMPTS = 20;
+/** Before the metadata server is asked again where it does not answer, real ones. */
+const DEAF_MS = 2000;
 
 /** @returns the exit status: {@link WATCHDOG_EXIT} */
 export async function watchdog(options: WatchdogOptions): Promise<number> {
@@ -84,6 +88,7 @@ class Watchdog {
   #safekeeping: { key: string; keeper: Safekeeping } | undefined;
   #copying: Promise<void> | undefined;
   #isPreempted = false;
+  #wasInterrupted = false;
   #idleSince: number;
   #savingSince: number | undefined;
   #deleteFailures = 0;
@@ -112,14 +117,21 @@ class Watchdog {
     this.#memory = await readMemory(this.#file);
     this.#heed(this.#memory.attributes ?? {});
     if (!(await this.#begin())) return WATCHDOG_EXIT.settled;
-    void this.#follow('attributes', (value) => this.#heed(value));
-    void this.#follow('preempted', (value) => {
-      if (!value || this.#isPreempted) return;
-      log('the cloud takes this VM away');
-      this.#isPreempted = true;
-      this.#urgent.abort();
-      this.#stir();
-    });
+    const { metadata } = this.options;
+    void this.#follow(
+      (...from) => metadata.attributes(...from),
+      (value) => this.#heed(value),
+    );
+    void this.#follow(
+      (...from) => metadata.preempted(...from),
+      (value) => {
+        if (!value || this.#isPreempted) return;
+        log('the cloud takes this VM away');
+        this.#isPreempted = true;
+        this.#urgent.abort();
+        this.#stir();
+      },
+    );
     await this.#goOn();
     for (;;) {
       if (this.#isPreempted) await this.#interrupted('preempted', 'the cloud takes the VM away');
@@ -152,22 +164,20 @@ class Watchdog {
   }
 
   /** Hears of changes at once; where it cannot hear, what it last heard holds. */
-  async #follow<K extends 'attributes' | 'preempted'>(
-    what: K,
-    heard: (
-      value: Awaited<ReturnType<MetadataServer[K]>>['value'] &
-        (K extends 'attributes' ? Record<string, string> : boolean),
-    ) => void,
+  async #follow<T>(
+    ask: (etag: string | undefined, signal: AbortSignal) => Promise<Watched<T>>,
+    heard: (value: T) => void,
   ): Promise<void> {
+    const { signal } = this.#ending;
     let etag: string | undefined;
-    while (!this.#ending.signal.aborted) {
+    while (!signal.aborted) {
       try {
-        const watched = await this.options.metadata[what](etag, this.#ending.signal);
+        const watched = await ask(etag, signal);
         etag = watched.etag;
-        heard(watched.value as Parameters<typeof heard>[0]);
+        heard(watched.value);
       } catch {
         etag = undefined;
-        await sleepReally(2000, undefined, { signal: this.#ending.signal }).catch(() => {});
+        await sleepReally(DEAF_MS, undefined, { signal }).catch(() => {});
       }
     }
   }
@@ -179,7 +189,7 @@ class Watchdog {
     this.#orders = orders;
     // Nothing else of them, such as keys, is ours to keep.
     this.#memory.attributes = Object.fromEntries(
-      Object.entries(attributes).filter(([key]) => key === 'tuneyard-watchdog' || key === 'tuneyard-delete-at'),
+      Object.entries(attributes).filter(([key]) => key === WATCHDOG_ITEM || key === DELETE_AT_ITEM),
     );
     if (JSON.stringify(orders) !== before) this.#stir();
   }
@@ -189,19 +199,21 @@ class Watchdog {
     const { boot, log, signal } = this.options;
     const memory = this.#memory;
     const isNewBoot = boot !== undefined && (memory.boot !== boot || memory.instance !== this.#instance.id);
-    const broken = isNewBoot ? memory.live : [];
-    const wasInterrupted = memory.interrupted === true;
-    const known = new Set(broken);
-    if (broken.length > 0) {
+    if (!isNewBoot) return;
+    const broken = new Set(memory.broken_off);
+    // A machine that failed told nobody before.
+    const live = new Set(memory.live);
+    const due = (await this.#runs.look()).runs.filter(
+      ({ dir, state }) =>
+        (broken.has(dir) && (state === 'stopped' || state === 'crashed')) || (live.has(dir) && state === 'crashed'),
+    );
+    if (due.length > 0) {
+      log(`${due.length} run(s) were broken off when the VM ended`);
       await gpuIsReady(signal);
-      for (const { dir, id, state } of (await this.#runs.look()).runs) {
-        if (!known.has(dir) || !(state === 'crashed' || (wasInterrupted && state === 'stopped'))) continue;
-        await this.#resume(dir, id);
-      }
     }
-    const { interrupted: _, ...rest } = memory;
-    this.#memory = { ...rest, ...(boot !== undefined && { boot }), instance: this.#instance.id };
-    if (broken.length > 0) log(`${broken.length} run(s) were broken off when the VM ended`);
+    for (const { dir, id } of due) await this.#resume(dir, id);
+    const { broken_off: _, ...rest } = memory;
+    this.#memory = { ...rest, boot, instance: this.#instance.id };
   }
 
   async #resume(dir: string, id: string): Promise<void> {
@@ -321,8 +333,8 @@ class Watchdog {
     const limit = AbortSignal.timeout(PREEMPTED_MS);
     const before = new Set(this.#memory.live);
     for (const { dir } of (await this.#runs.look()).runs.filter(isLive)) before.add(dir);
-    this.#memory.live = [...before];
-    this.#memory.interrupted = true;
+    this.#memory.broken_off = [...new Set([...before, ...(this.#memory.broken_off ?? [])])];
+    this.#wasInterrupted = true;
     await this.#write();
     const told = this.#report(state, reason, before.size).catch(() => {});
     const runs = await interruptRuns(this.#runs, STOP_RUNS_MS, log);
@@ -349,7 +361,7 @@ class Watchdog {
         () => false,
       )) ||
       (await systemStops());
-    if (isEnd && this.#memory.interrupted !== true) await this.#interrupted('stopping', 'the VM is shut down');
+    if (isEnd && !this.#wasInterrupted) await this.#interrupted('stopping', 'the VM is shut down');
     return WATCHDOG_EXIT.settled;
   }
 
