@@ -98,6 +98,7 @@ async function setLimit(life: Life, record: VmRecord, end: number, signal?: Abor
 export async function stop(life: Life, record: VmRecord, signal?: AbortSignal): Promise<void> {
   await during(life, record, 'stopping', async () => {
     noteSeen(record, await life.provider.stop(placeOf(record), randomUUID(), signal));
+    record.parked = true;
   });
 }
 
@@ -114,6 +115,7 @@ export async function start(life: Life, record: VmRecord, signal?: AbortSignal):
       noteSeen(record, await life.provider.start(placeOf(record), randomUUID(), signal));
       await life.save(record);
     }
+    delete record.parked;
     await makeReady(life, record, signal);
   });
 }

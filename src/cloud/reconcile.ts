@@ -7,7 +7,7 @@ import { regionOf } from './gce/instances';
 import { asFailure, type Life } from './life';
 import type { CloudVm } from './provider';
 import { removeAll } from './remove';
-import { isSame, noteSeen, placeOf, type VmRecord, viewOf } from './vmRecord';
+import { isSame, noteSeen, placeOf, staysStopped, type VmRecord, viewOf } from './vmRecord';
 
 export async function reconcile(
   life: Life,
@@ -66,7 +66,7 @@ export async function refresh(life: Life, key: string, signal?: AbortSignal): Pr
       return record;
     }
     noteSeen(record, vm);
-    if (vm.state === 'TERMINATED' && record.delete_at <= life.now()) {
+    if (vm.state === 'TERMINATED' && record.delete_at <= life.now() && !staysStopped(record)) {
       await removeAll(life, record, { how: 'deleted', keep: keepsDisk(record), ...(signal && { signal }) });
       return record;
     }

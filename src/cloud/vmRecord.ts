@@ -81,6 +81,8 @@ export interface VmRecord {
   disk_to?: number;
   /** Absent: not known, and then no cost is shown. */
   rates?: Rates;
+  /** A person has stopped it, and wants it to stay. */
+  parked?: boolean;
   /** It was reached: it is a host. */
   reached?: boolean;
   watchdog?: WatchdogReport;
@@ -198,7 +200,7 @@ export function viewOf(record: VmRecord, now: number): VmView {
     owner: record.owner,
     created: iso(record.disk_from ?? record.written),
     ...(started && started.to === undefined && { started: iso(started.from) }),
-    ...(!record.ended && { delete_at: iso(Math.min(record.delete_at, record.termination_time ?? Infinity)) }),
+    ...(hasEnd(record) && { delete_at: iso(endOf(record)) }),
     ...(!record.ended && record.termination_time !== undefined && { delete_at_latest: iso(record.termination_time) }),
     ...(watchdog && record.state === 'RUNNING' && { idle_seconds: watchdog.idle_seconds }),
     ...(create.idle_minutes !== undefined && { idle_minutes: create.idle_minutes }),
@@ -215,6 +217,16 @@ export function viewOf(record: VmRecord, now: number): VmView {
     ...(record.preempted && { preempted: true }),
   };
 }
+
+/** Stopped on purpose: nothing ends it but a person. */
+export const staysStopped = ({ state, parked, create }: VmRecord): boolean =>
+  state === 'TERMINATED' && (parked === true || create.idle_action === 'stop');
+
+/** Of one that another machine made only the cloud's limit is known. */
+const hasEnd = (record: VmRecord): boolean =>
+  !record.ended && !staysStopped(record) && (!record.adopted || record.termination_time !== undefined);
+
+const endOf = ({ delete_at, termination_time }: VmRecord): number => Math.min(delete_at, termination_time ?? delete_at);
 
 function stateOf({ ended, doing, state }: VmRecord): VmState {
   if (ended) return ended.how === 'failed' ? 'FAILED' : 'DELETED';
