@@ -4,3 +4,4 @@ export function buildReport(say: (line: string) => void): Promise<void>;
 
 /** The panels' pages alone. */
 export function buildPanels(say: (line: string) => void): Promise<void>;
+export function bundleCompute(): Promise<string>;

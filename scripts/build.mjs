@@ -112,8 +112,18 @@ export async function buildExtension(say) {
   const main = 'src/cloud/cli/main.ts';
   const cloud = { ...program, ...small, entryPoints: [main], plugins: [ssh2Apart, computeApart] };
   if (existsSync(join(root, main))) await save('dist/cloud.cjs', await esbuild(cloud), say);
-  const compute = { ...program, minify: true, entryPoints: [COMPUTE], plugins: [computeOnly(join(root, COMPUTE))] };
-  await save('dist/gce.cjs', await esbuild(compute), say);
+  await saveText('dist/gce.cjs', await bundleCompute(), say);
+}
+
+/** Google's library, as far as it is used. */
+export async function bundleCompute() {
+  const { build: esbuild } = await import('esbuild');
+  const plugins = [computeOnly(join(root, COMPUTE))];
+  const options = { ...bundle, mainFields: ['module', 'main'], platform: 'node', target: 'node20', format: 'cjs' };
+  // 64-bit numbers are known by the name of their class.
+  const small = { minify: true, keepNames: true };
+  const { outputFiles } = await esbuild({ ...options, ...small, entryPoints: [COMPUTE], plugins });
+  return outputFiles[0].text;
 }
 
 const COMPUTE = 'src/cloud/gce/computeLibrary.mjs';
