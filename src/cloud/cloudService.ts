@@ -25,6 +25,7 @@ import { carryOut, plan } from './provision';
 import { adopt, keepsDisk, reconcile, refresh } from './reconcile';
 import { recover } from './recover';
 import { removeAll } from './remove';
+import { resumeElsewhere } from './resumeElsewhere';
 import { asLabel, costOf, type VmOrigin, type VmRecord, viewOf } from './vmRecord';
 
 export interface CloudServiceOptions
@@ -169,6 +170,11 @@ export class CloudService implements Disposable {
 
   async start(vm: string, signal?: AbortSignal): Promise<VmView> {
     return this.#with(vm, (record) => start(this.#life, record, signal), signal);
+  }
+
+  /** See `vm/resumeElsewhere`. */
+  async resumeElsewhere({ vm, zones }: { vm: string; zones?: string[] }, signal?: AbortSignal): Promise<VmView> {
+    return resumeElsewhere(this.#life, { vm, zones, create: (...wish) => this.create(...wish) }, signal);
   }
 
   /** `project` and `zone` where it is not known here. One whose creation goes on is not made any more. */

@@ -112,4 +112,6 @@ export interface CloudProvider {
     requestId: string,
     signal?: AbortSignal,
   ): Promise<void>;
+  /** Resolves when it is gone, or was not there. */
+  deleteSnapshot(project: string, snapshot: string, requestId: string, signal?: AbortSignal): Promise<void>;
 }

@@ -249,6 +249,12 @@ export type CloudContract = {
     'vm/stop': { params: { vm: string }; result: VmView };
     /** Returns when it is ready again, with its new address. */
     'vm/start': { params: { vm: string }; result: VmView };
+    /**
+     * A VM that the cloud took away (or a stopped one) is made anew, in other zones first, with what the old one left: its
+     * disk, or its bucket. Runs that were broken off go on there by themselves. Returns when it is ready; the old one is
+     * gone then. `zones`: only these, in this order.
+     */
+    'vm/resumeElsewhere': { params: { vm: string; zones?: string[] }; result: VmView };
     /** Deletes, waits, and looks. `project` and `zone` where it is not known here. */
     'vm/delete': { params: { vm: string; project?: string; zone?: string }; result: VmDeletion };
     'vm/reconcile': { params: { projects?: string[] }; result: Reconciliation };

@@ -145,6 +145,7 @@ export class Api {
       machineTypes: new CLIENTS.machineTypes(options, TRANSPORT),
       projects: new CLIENTS.projects(options, TRANSPORT),
       regions: new CLIENTS.regions(options, TRANSPORT),
+      snapshots: new CLIENTS.snapshots(options, TRANSPORT),
       zoneOperations: new CLIENTS.zoneOperations(options, TRANSPORT),
     };
     return { clients, auth };

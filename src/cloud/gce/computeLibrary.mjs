@@ -10,6 +10,7 @@ import { InstancesClient } from '@google-cloud/compute/build/src/v1/instances_cl
 import { MachineTypesClient } from '@google-cloud/compute/build/src/v1/machine_types_client.js';
 import { ProjectsClient } from '@google-cloud/compute/build/src/v1/projects_client.js';
 import { RegionsClient } from '@google-cloud/compute/build/src/v1/regions_client.js';
+import { SnapshotsClient } from '@google-cloud/compute/build/src/v1/snapshots_client.js';
 import { ZoneOperationsClient } from '@google-cloud/compute/build/src/v1/zone_operations_client.js';
 import { Compute, GoogleAuth, gaxios, JWT, UserRefreshClient } from 'google-auth-library';
 import * as fallback from 'google-gax/fallback';
@@ -25,6 +26,7 @@ export const CLIENTS = {
   machineTypes: MachineTypesClient,
   projects: ProjectsClient,
   regions: RegionsClient,
+  snapshots: SnapshotsClient,
   zoneOperations: ZoneOperationsClient,
 };
 

@@ -42,6 +42,9 @@ const FINGERPRINT_ATTEMPTS = 8;
 /** Google's limits of maxRunDuration. */
 const SHORTEST_RUN = 30;
 const LONGEST_RUN = 120 * 86_400;
+/** Of real time. */
+const SNAPSHOT_GONE_MS = 120_000;
+const SNAPSHOT_LOOK_MS = 1000;
 
 export interface GceProvider extends CloudProvider {
   /** For what is no part of Compute Engine: the IAP tunnel. Never into a log. */
@@ -309,6 +312,25 @@ export function gceProvider(options: GceOptions = {}): GceProvider {
         (google, limits) => google.disks.createSnapshot(request, limits),
         signal,
       );
+    },
+
+    async deleteSnapshot(project, snapshot, requestId, signal) {
+      const on = { project, snapshot };
+      try {
+        await api.call({ project }, (google, limits) => google.snapshots.delete({ ...on, requestId }, limits), {
+          signal,
+        });
+        const until = performance.now() + SNAPSHOT_GONE_MS;
+        while (performance.now() < until) {
+          await api.call({ project }, (google, limits) => google.snapshots.get(on, limits), { signal });
+          await sleep(SNAPSHOT_LOOK_MS, signal);
+        }
+      } catch (error) {
+        if (error instanceof TuneyardError && error.code === 'vm_not_found') return;
+        throw error;
+      }
+      const what = l10n.t('The snapshot {0} is still there: delete it on the page of snapshots.', snapshot);
+      throw new TuneyardError('timed_out', what, { data: on });
     },
   };
 }

@@ -34,6 +34,10 @@ interface InZone {
 export interface OnInstance extends InZone {
   instance: string;
 }
+interface OnSnapshot {
+  project: string;
+  snapshot: string;
+}
 type Mutation = { requestId: string };
 /** The library wraps operations; what Google answered is inside. */
 export interface Started {
@@ -64,6 +68,10 @@ export interface Compute {
   machineTypes: { aggregatedListAsync: Aggregated<'machineTypes', MachineType> };
   projects: { get: Method<{ project: string }, Project> };
   regions: { listAsync: Listing<{ project: string }, Region> };
+  snapshots: {
+    get: Method<OnSnapshot, Protobuf<{ status: string }>>;
+    delete: Method<OnSnapshot & Mutation, Started>;
+  };
   zoneOperations: {
     get: Method<InZone & { operation: string }, Operation>;
     wait: Method<InZone & { operation: string }, Operation>;
