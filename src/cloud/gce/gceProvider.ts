@@ -7,6 +7,7 @@ import type { CloudProvider, CloudVm, VmPlace } from '../provider';
 import { Api, type Ask, cancelled } from './api';
 import { projectMissing } from './credentials';
 import type { Doing } from './errors';
+import { faultOfOperation } from './faults';
 import { cloudVm, instanceResource, withTimeLimit } from './instances';
 import type { Instance, Metadata, Named, Operation } from './messages';
 import { readOffers } from './offers';
@@ -204,18 +205,15 @@ export function gceProvider(options: GceOptions = {}): GceProvider {
     },
 
     async deletedAt(place, id, signal) {
-      const ended = (await operationsOn(place, id, signal)).filter(
-        ({ status, operationType }) =>
-          status === 'DONE' && (operationType === 'delete' || operationType?.startsWith(BY_GOOGLE)),
+      const done = (await operationsOn(place, id, signal)).filter(
+        (operation) => operation.status === 'DONE' && !faultOfOperation(operation),
       );
       // Google's own (preemption, time limit) have many names; where a person deleted it, that was the last.
-      const times = (only: Operation[]) =>
-        only.map(({ endTime }) => Date.parse(endTime ?? '')).filter((time) => time > 0);
-      const byPerson = times(
-        ended.filter(({ operationType, error }) => operationType === 'delete' && !error?.errors?.length),
-      );
-      const found = byPerson.length > 0 ? byPerson : times(ended);
-      return found.length > 0 ? new Date(Math.max(...found)).toISOString() : undefined;
+      const deletions = done.filter(({ operationType }) => operationType === 'delete');
+      const ends =
+        deletions.length > 0 ? deletions : done.filter(({ operationType }) => operationType?.startsWith(BY_GOOGLE));
+      const times = ends.map(({ endTime }) => Date.parse(endTime ?? '')).filter((time) => time > 0);
+      return times.length > 0 ? new Date(Math.max(...times)).toISOString() : undefined;
     },
 
     async delete(place, requestId, signal) {
@@ -326,7 +324,7 @@ export function gceProvider(options: GceOptions = {}): GceProvider {
           await sleep(SNAPSHOT_LOOK_MS, signal);
         }
       } catch (error) {
-        if (error instanceof TuneyardError && error.code === 'vm_not_found') return;
+        if (error instanceof TuneyardError && error.data.http === 404) return;
         throw error;
       }
       const what = l10n.t('The snapshot {0} is still there: delete it on the page of snapshots.', snapshot);
