@@ -26,6 +26,8 @@ export interface ApiOptions {
 /** What one request may take. */
 const CALL_LIMIT = 60_000;
 const REPEATS = 6;
+/** What it may take with its repetitions, before the last begins. */
+const WHOLE_LIMIT = 120_000;
 const LONGEST_PAUSE = 16_000;
 const NO_RETRY: CallOptions['retry'] = { retryCodes: [], backoffSettings: {} };
 
@@ -50,7 +52,8 @@ export class Api {
 
   constructor(private readonly options: ApiOptions) {}
 
-  /** As files and environment say it now.
+  /**
+   * As files and environment say it now.
    *
    * @throws `cloud_credentials`
    */
@@ -93,6 +96,7 @@ export class Api {
         retries: repeats,
         minTimeout: this.options.firstPause,
         maxTimeout: LONGEST_PAUSE,
+        maxRetryTime: WHOLE_LIMIT,
         randomize: true,
         ...(signal ? { signal } : {}),
         shouldRetry: () => fault !== undefined && isPassing(fault),
