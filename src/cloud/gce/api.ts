@@ -38,12 +38,10 @@ interface Loaded {
 
 export type Ask<Answer> = (api: Compute, options: CallOptions, token: string) => Promise<Answer>;
 
-export interface CallLimits {
+interface CallLimits {
   signal?: AbortSignal | undefined;
   /** Milliseconds, of one attempt. */
   timeout?: number;
-  /** Default: as often as helps. */
-  repeats?: number;
 }
 
 export class Api {
@@ -67,7 +65,7 @@ export class Api {
   }
 
   async call<Answer>(doing: Doing, ask: Ask<Answer>, limits: CallLimits = {}): Promise<Answer> {
-    const { signal, timeout = CALL_LIMIT, repeats = REPEATS } = limits;
+    const { signal, timeout = CALL_LIMIT } = limits;
     if (signal?.aborted) throw cancelled();
     const { clients, auth } = await this.#load();
     const { account } = (await this.#found()).identity;
@@ -93,7 +91,7 @@ export class Api {
     };
     try {
       return await pRetry(attempt, {
-        retries: repeats,
+        retries: REPEATS,
         minTimeout: this.options.firstPause,
         maxTimeout: LONGEST_PAUSE,
         maxRetryTime: WHOLE_LIMIT,
