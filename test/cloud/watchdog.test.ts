@@ -73,7 +73,7 @@ describe('an idle VM', () => {
   it('is switched off when its minutes are over, and not before, where it may not delete itself', async () => {
     vm.order({ idle_minutes: 10 });
     const dog = vm.start();
-    await vm.until(() => expect(vm.guest.state).toBe('idle'));
+    await vm.until(() => expect(told()).toBeGreaterThan(0));
     const began = told();
     expect(await dog.exit).toBe(WATCHDOG_EXIT.powerOff);
     expect(idle()).toBeGreaterThanOrEqual(600);
@@ -130,6 +130,7 @@ describe('an idle VM', () => {
     await writeFile(join(vm.tuneyard, 'runs'), 'a disk that went bad');
     const dog = vm.start();
     await vm.until(() => expect(vm.guest.reason).toContain('the runs cannot be listed'));
+    await vm.until(() => expect(told()).toBeGreaterThan(0));
     const since = told();
     await vm.until(() => expect(told() - since).toBeGreaterThan(20 * 60_000));
     expect(vm.guest).toMatchObject({ state: 'busy', runs: '-1', idle_seconds: '0' });
@@ -144,6 +145,7 @@ describe('a VM with runs', () => {
     const { id } = await served.peer.request('runs/start', { recipe: recipe(ENDLESS), name: 'long' });
     const dog = vm.start();
     await vm.until(() => expect(vm.guest).toMatchObject({ state: 'busy', runs: '1' }));
+    await vm.until(() => expect(told()).toBeGreaterThan(0));
     const since = told();
     await vm.until(() => expect(told() - since).toBeGreaterThan(30 * 60_000));
     expect(dog.process.exitCode).toBeNull();
@@ -191,6 +193,7 @@ describe('a VM with runs', () => {
     const { id } = await served.peer.request('runs/start', { recipe: recipe(ENDLESS), name: 'long' });
     const dog = vm.start();
     await vm.until(() => expect(vm.guest.state).toBe('busy'));
+    await vm.until(() => expect(told()).toBeGreaterThan(0));
     vm.order({ idle_minutes: 0 }, new Date(told() + 10 * 60_000));
     await dog.exit;
     const { state, step } = await served.peer.request('runs/get', { run: id });
@@ -210,6 +213,7 @@ describe.skipIf(sshdMissing)(`somebody on the VM over SSH (${sshdMissing ?? 'wit
     const work = ssh('sleep 1000');
     const dog = vm.start({ TUNEYARD_VM_HOME: sshd.home });
     await vm.until(() => expect(vm.guest.reason).toBe('somebody runs sleep over SSH'));
+    await vm.until(() => expect(told()).toBeGreaterThan(0));
     const since = told();
     await vm.until(() => expect(told() - since).toBeGreaterThan(20 * 60_000));
     expect(dog.process.exitCode).toBeNull();
@@ -259,10 +263,23 @@ describe('results that are copied to a bucket', () => {
     const { id } = await served.peer.request('runs/start', { recipe: recipe(), name: 'kept' });
     await ended(served, id);
     const dog = vm.start();
-    await vm.until(() => expect(vm.guest.state).toBe('held'));
-    expect(vm.guest.reason).toContain('cannot be copied to gs://results');
     expect(await dog.exit).toBe(WATCHDOG_EXIT.powerOff);
+    expect(vm.guest.reason).toContain('cannot be copied to gs://results');
     expect(vm.states).not.toContain('deleting');
+  });
+
+  it('hold the VM until the bucket is there, should that come late', async () => {
+    vm.hasAccount = true;
+    vm.order({ idle_minutes: 5, artifacts: { kind: 'bucket', bucket: 'late' } });
+    const served = await serve();
+    const { id } = await served.peer.request('runs/start', { recipe: recipe(), name: 'kept' });
+    await ended(served, id);
+    vm.start();
+    await vm.until(() => expect(vm.guest.state).toBe('held'));
+    expect(vm.guest.reason).toContain('bucket does not exist');
+    vm.storage.buckets.push('late');
+    await vm.until(() => expect(vm.states).toContain('deleting'));
+    expect(vm.storage.names('late')).toContain(`vm/${id}/model/model.safetensors`);
   });
 });
 

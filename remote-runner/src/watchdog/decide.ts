@@ -23,8 +23,8 @@ export type Decision =
 
 /** Runs that end at the deadline need this long to write a checkpoint. */
 export const LEAD_MS = 120_000;
-/** A queue that a client fills has gaps. */
-const AFTER_LAST_RUN_MS = 60_000;
+/** A queue that a client fills has gaps; and who finds that the last run failed at once mends it, and begins again. */
+const AFTER_LAST_RUN_MS = 5 * 60_000;
 
 export function decide(seen: Seen, settings: WatchdogSettings): Decision {
   const { now, deleteAt, idleSince } = seen;

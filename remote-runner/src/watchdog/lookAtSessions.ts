@@ -19,6 +19,8 @@ const SHELLS = /^-?(ba|da|z|k|c|tc|fi|a)?sh$/;
 /** They are there because somebody is connected, not because anything is done. */
 const WAITING = /^(tmux: client|tmux|screen|sftp-server|sshd|sshd-session|sudo|su|login|nvidia-smi)$/;
 const OUR_ENDS = /tuneyard\.mjs (serve|watchdog)\b/;
+/** Editors' own servers: that somebody is connected is no work yet. */
+const EDITORS = /\.(vscode|vscodium|cursor|windsurf)[\w-]*-server/;
 
 /**
  * @param home where given, only processes of which this is `$HOME` count: for tests, where VMs share a machine
@@ -30,7 +32,8 @@ export async function lookAtSessions(home?: string): Promise<string | undefined>
   const byPid = new Map(processes.map((each) => [each.pid, each]));
   for (const each of processes) {
     if (SHELLS.test(each.name) || WAITING.test(each.name) || each.state === 'Z') continue;
-    if (OUR_ENDS.test(each.command) || !isUnderSession(each, byPid)) continue;
+    if (OUR_ENDS.test(each.command) || EDITORS.test(each.command)) continue;
+    if (!isUnderSession(each, byPid)) continue;
     if (home !== undefined && !(await hasHome(each.pid, home))) continue;
     return each.name;
   }

@@ -11,8 +11,8 @@ export type Safety =
   | { kind: 'safe' }
   /** They wait to be fetched. */
   | { kind: 'held'; reason: string }
-  /** It may work later. */
-  | { kind: 'failed'; reason: string };
+  /** Where it is not lasting it may work later. */
+  | { kind: 'failed'; reason: string; isLasting: boolean };
 
 export interface MakeSafeOptions {
   artifacts: ArtifactSafety;
@@ -41,10 +41,9 @@ export async function makeSafe(options: MakeSafeOptions): Promise<Safety> {
   } catch (error) {
     if (error instanceof TuneyardError && error.code === 'cancelled') throw error;
     const where = artifacts.kind === 'bucket' ? `copied to gs://${artifacts.bucket}` : 'kept in a snapshot';
-    return {
-      kind: 'failed',
-      reason: `the results cannot be ${where}: ${error instanceof Error ? error.message : error}`,
-    };
+    const why = error instanceof Error ? error.message : String(error);
+    const isLasting = error instanceof TuneyardError && error.code === 'cloud_permission';
+    return { kind: 'failed', reason: `the results cannot be ${where}: ${why}`, isLasting };
   }
   if (artifacts.kind !== 'fetch') return { kind: 'safe' };
   const names = unsafe.map(({ id }) => id).join(', ');

@@ -51,11 +51,15 @@ export interface WatchdogOptions {
 }
 
 const LOOK_MS = 30_000;
+/** Said an hour before, where the VM has GPUs. */
+const ENDS_FOR_MAINTENANCE = 'TERMINATE_ON_HOST_MAINTENANCE';
 /** After this long a failure to make results safe counts as lasting: the VM is then stopped, and keeps its disk. */
 const SAVE_PATIENCE_MS = 30 * 60_000;
 /** Of the 30 seconds that a preempted VM has, real ones; the rest is for copying. */
 const STOP_RUNS_MS = 18_000;
 const PREEMPTED_MS = 28_000;
+/** Before its own time is up there is more of it: a large model's step is long. */
+const LAST_STEP_MS = 100_000;
 const BRING_ATTEMPTS = 20;
 /** Before the metadata server is asked again where it does not answer, real ones. */
 const DEAF_MS = 2000;
@@ -228,7 +232,7 @@ class Watchdog {
   async #look(): Promise<number | undefined> {
     const { now, sessionsHome } = this.options;
     await this.#bring();
-    const [{ runs, doubt }, gpu, session] = await Promise.all([
+    const [{ runs, doubt }, gpu, session, maintenance] = await Promise.all([
       this.#runs.look(),
       gpuUse(),
       lookAtSessions(sessionsHome).catch((error: unknown) => `what is done over SSH cannot be told (${error})`),
@@ -244,7 +248,7 @@ class Watchdog {
       gpu ??
       (session === undefined ? undefined : `somebody runs ${session} over SSH`);
     if (busy !== undefined) this.#idleSince = now();
-    this.#copy(runs);
+    this.#copy(runs, maintenance === ENDS_FOR_MAINTENANCE);
 
     const orders = this.#orders;
     const decision: Decision = orders
@@ -278,7 +282,7 @@ class Watchdog {
     if (this.#savingSince === undefined) log(`the VM ends: ${because}`);
     this.#savingSince ??= now();
     await this.#report('saving', because, count);
-    if (why === 'deadline') await interruptRuns(this.#runs, STOP_RUNS_MS, log);
+    if (why === 'deadline') await interruptRuns(this.#runs, LAST_STEP_MS, log);
     await this.#copying;
     const { runs, doubt } = await this.#runs.look();
     if (why !== 'deadline' && (doubt !== undefined || runs.some(isLive))) return undefined;
@@ -295,10 +299,11 @@ class Watchdog {
     if (why !== 'deadline' && (await this.#runs.look()).runs.some(isLive)) return undefined;
     const isUp = deleteAt !== undefined && now() >= deleteAt;
     if (safety.kind === 'safe') return action === 'stop' ? this.#powerOff(because) : this.#delete(because);
-    if (safety.kind === 'held') return isUp ? this.#delete(because) : this.#powerOff(`${because}; ${safety.reason}`);
+    // Without its GPUs it costs next to nothing, and loses nothing.
+    if (safety.kind === 'held') return this.#powerOff(`${because}; ${safety.reason}`);
     log(safety.reason);
-    const isLasting = now() - this.#savingSince >= SAVE_PATIENCE_MS || isUp;
-    if (isLasting) return this.#powerOff(`${because}; ${safety.reason}`);
+    if (safety.isLasting || isUp || now() - this.#savingSince >= SAVE_PATIENCE_MS)
+      return this.#powerOff(`${because}; ${safety.reason}`);
     await this.#report('held', safety.reason, count);
     return undefined;
   }
@@ -369,10 +374,10 @@ class Watchdog {
    * Ended runs are copied as soon as they have ended; on a VM that may be taken away, live ones whenever they have a new
    * checkpoint. One copy at a time, beside the looks.
    */
-  #copy(runs: readonly WatchedRun[]): void {
+  #copy(runs: readonly WatchedRun[], endsSoon: boolean): void {
     const keeper = this.#keeper();
     if (!keeper || this.#copying) return;
-    const due = runs.filter((run) => run.has_results && (!isLive(run) || this.#orders?.settings.spot));
+    const due = runs.filter((run) => run.has_results && (!isLive(run) || endsSoon || this.#orders?.settings.spot));
     if (due.length === 0) return;
     const { signal } = this.#urgent;
     const copy = async () => {

@@ -33,6 +33,11 @@ export class StorageStandIn {
 
   constructor(private readonly options: StorageOptions) {}
 
+  /** Those that there are. */
+  get buckets(): string[] {
+    return this.options.buckets;
+  }
+
   /** `BUCKET/NAME` → content. */
   get objects(): ReadonlyMap<string, Buffer> {
     return this.#objects;
