@@ -19,11 +19,14 @@ let endpoint: string;
 let asked: URLSearchParams[];
 let token: { status: number; body: unknown };
 let authorizations: (string | undefined)[];
+/** An Authorization that is good no more. */
+let stale: string | undefined;
 
 beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), 'tuneyard-credentials-'));
   asked = [];
   authorizations = [];
+  stale = undefined;
   token = { status: 200, body: { access_token: 'ya29.token', expires_in: 3600, token_type: 'Bearer' } };
   google = createServer(async (request, response) => {
     let body = '';
@@ -31,8 +34,10 @@ beforeEach(async () => {
     if (request.url === '/token') {
       asked.push(new URLSearchParams(body));
       response.writeHead(token.status, { 'content-type': 'application/json' }).end(JSON.stringify(token.body));
+    } else if (authorizations.push(request.headers.authorization) && request.headers.authorization === stale) {
+      const error = { code: 401, message: 'Invalid Credentials', errors: [{ reason: 'authError' }] };
+      response.writeHead(401, { 'content-type': 'application/json' }).end(JSON.stringify({ error }));
     } else {
-      authorizations.push(request.headers.authorization);
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ name: 'p' }));
     }
   });
@@ -169,6 +174,24 @@ describe('what is missing is told with the command that mends it', () => {
       code: 'cloud_credentials',
     });
   });
+
+  it.each(['authorized_user', 'service_account'])(
+    'and a token that ends before its time is renewed: %s',
+    async (type) => {
+      const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+      const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+      const robot = { type, client_email: 'robot@p.iam.gserviceaccount.com', private_key: pem };
+      const gce = provider({}, { credentialsFile: file('key.json', user(type === 'service_account' ? robot : {})) });
+      await gce.project('p');
+      stale = 'Bearer ya29.token';
+      token = { status: 200, body: { access_token: 'ya29.next', expires_in: 3600 } };
+      await gce.project('p');
+      expect(authorizations).toEqual(['Bearer ya29.token', 'Bearer ya29.token', 'Bearer ya29.next']);
+      stale = 'Bearer ya29.next';
+      await expect(gce.project('p')).rejects.toMatchObject({ code: 'cloud_credentials' });
+      expect(authorizations).toHaveLength(5);
+    },
+  );
 
   it('and a new log-in is taken up without a new start', async () => {
     const chosen = file('key.json', user());

@@ -70,6 +70,7 @@ export class Api {
     const { clients, auth } = await this.#load();
     const { account } = (await this.#found()).identity;
     let fault: Fault | undefined;
+    let isRenewed = false;
     const attempt = async () => {
       const limit = AbortSignal.any([AbortSignal.timeout(timeout), ...(signal ? [signal] : [])]);
       fault = undefined;
@@ -97,7 +98,13 @@ export class Api {
         maxRetryTime: WHOLE_LIMIT,
         randomize: true,
         ...(signal ? { signal } : {}),
-        shouldRetry: () => fault !== undefined && isPassing(fault),
+        shouldRetry: async () => {
+          if (fault?.http !== 401 || fault.token || isRenewed) return fault !== undefined && isPassing(fault);
+          // A token may end before its time, and this machine's clock may be wrong: another is asked for, once.
+          isRenewed = true;
+          (await auth.getClient()).credentials.expiry_date = 1;
+          return true;
+        },
         onFailedAttempt: ({ attemptNumber }) => {
           if (fault && isPassing(fault))
             this.options.log(`Compute Engine, attempt ${attemptNumber}: ${briefly(fault)}`);
