@@ -3,7 +3,6 @@
  * (remote-runner/dist/watchdog.mjs), the report's page (remote-runner/dist/report.{js,css}), the panels' pages (dist/webview/), and the recipe's JSON Schema
  * (media/recipe.schema.json).
  */
-import { existsSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -111,7 +110,7 @@ export async function buildExtension(say) {
 
   const main = 'src/cloud/cli/main.ts';
   const cloud = { ...program, ...small, entryPoints: [main], plugins: [ssh2Apart, computeApart] };
-  if (existsSync(join(root, main))) await save('dist/cloud.cjs', await esbuild(cloud), say);
+  await save('dist/cloud.cjs', await esbuild(cloud), say);
   await saveText('dist/gce.cjs', await bundleCompute(), say);
 }
 

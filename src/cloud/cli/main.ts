@@ -33,9 +33,9 @@ export async function main(argv: string[]): Promise<number> {
 }
 
 function createProgram(exit: (status: number) => void): Command {
-  const program = new Command('tuneyard vm').description(
-    'Makes GPU VMs on Google Compute Engine, and sees to it that they end.',
-  );
+  const program = new Command('tuneyard vm')
+    .description('Makes GPU VMs on Google Compute Engine, and sees to it that they end.')
+    .enablePositionalOptions();
   const command = (usage: string, description: string) =>
     program.command(usage).description(description).option('--json', 'one JSON object a line');
   const offering = (one: Command) =>
@@ -161,7 +161,7 @@ function createProgram(exit: (status: number) => void): Command {
     .option('--stdio')
     .action(() => serveRpc());
 
-  program.helpCommand('help [command]', 'show how a command is used').enablePositionalOptions();
+  program.helpCommand('help [command]', 'show how a command is used');
   for (const one of [program, ...program.commands]) {
     one
       .exitOverride()
