@@ -19,7 +19,7 @@ const NO_LINES = Object.fromEntries(
     .map((name) => [name, '']),
 );
 
-export function tableOf(head: string[], rows: string[][]): string {
+function tableOf(head: string[], rows: string[][]): string {
   const table = new Table({
     head,
     chars: NO_LINES,

@@ -2,14 +2,14 @@
  * The inside of a VM: a real sshd on an address of its own in 127.0.0.0/8, a home directory, a metadata server, an
  * `nvidia-smi` that answers for its GPUs, and its startup script, really run.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, readlinkSync, watch } from 'node:fs';
 import { chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { makeKey } from '../../support/ssh/sshd';
+import { makeKey, serversBelow } from '../../support/ssh/sshd';
 import { GPU_NAMES } from './catalog';
 import { type MetadataServerStandIn, type MetadataSource, startMetadataServer } from './metadata';
 
@@ -179,7 +179,7 @@ export class Guest {
     const child = this.#sshd;
     this.#sshd = undefined;
     if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const connections = childrenOf(child.pid);
+    const connections = serversBelow(child.pid);
     const exited = once(child, 'exit');
     child.kill('SIGKILL');
     for (const pid of connections) signal(pid, 'SIGKILL');
@@ -284,17 +284,6 @@ function signal(pid: number, name: NodeJS.Signals): void {
     process.kill(pid, name);
   } catch {
     // Gone meanwhile.
-  }
-}
-
-function childrenOf(pid: number): number[] {
-  try {
-    return execFileSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' })
-      .trim()
-      .split('\n')
-      .map(Number);
-  } catch {
-    return [];
   }
 }
 

@@ -226,7 +226,7 @@ async function listening(port: number, alive: () => boolean): Promise<void> {
 }
 
 /** The processes below one that are servers of a connection, not what was started through it. */
-function serversBelow(pid: number): number[] {
+export function serversBelow(pid: number): number[] {
   const parents = new Map<number, number>();
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
