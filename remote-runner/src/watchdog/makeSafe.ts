@@ -1,5 +1,6 @@
 /** Results brought to where the end of the VM does not reach them, as was chosen. */
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { ArtifactSafety } from '@protocol/cloud';
 import { TuneyardError } from '@protocol/errors';
@@ -21,14 +22,14 @@ export interface MakeSafeOptions {
   /** Where results are copied to, where that was chosen. */
   safekeeping: Safekeeping | undefined;
   own: OwnInstance;
-  /** Of the snapshot, the same in each attempt. */
-  snapshot: string;
+  /** Name of the VM. */
+  vm: string;
   labels: Record<string, string>;
   signal?: AbortSignal;
 }
 
 export async function makeSafe(options: MakeSafeOptions): Promise<Safety> {
-  const { artifacts, runs, safekeeping, own, snapshot, labels, signal } = options;
+  const { artifacts, runs, safekeeping, own, vm, labels, signal } = options;
   const unsafe = runs.filter((run) => run.has_results && !run.fetched);
   if (unsafe.length === 0) return { kind: 'safe' };
   try {
@@ -36,7 +37,7 @@ export async function makeSafe(options: MakeSafeOptions): Promise<Safety> {
     if (artifacts.kind === 'snapshot') {
       // What is only in memory would be missing in it.
       await promisify(execFile)('sync');
-      await own.snapshotBootDisk(snapshot, labels, signal);
+      await own.snapshotBootDisk(snapshotName(vm, unsafe), labels, signal);
     }
   } catch (error) {
     if (error instanceof TuneyardError && error.code === 'cancelled') throw error;
@@ -48,4 +49,11 @@ export async function makeSafe(options: MakeSafeOptions): Promise<Safety> {
   if (artifacts.kind !== 'fetch') return { kind: 'safe' };
   const names = unsafe.map(({ id }) => id).join(', ');
   return { kind: 'held', reason: `the results of ${unsafe.length} run(s) are not fetched yet (${names})` };
+}
+
+/** The same for each attempt to keep the same results, and another one for later ones. */
+function snapshotName(vm: string, runs: readonly WatchedRun[]): string {
+  const results = runs.map(({ id, updated }) => `${id} ${updated}\n`).sort();
+  const hash = createHash('sha256').update(results.join('')).digest('hex');
+  return `${vm.slice(0, 40)}-results-${hash.slice(0, 10)}`;
 }

@@ -21,12 +21,12 @@ export class OwnInstance {
   }
 
   /** Returns when Google has said that it will be done; what follows is this machine's end. */
-  async delete(requestId = randomUUID()): Promise<void> {
+  async delete(signal?: AbortSignal): Promise<void> {
     const operation = await this.api.json<Operation>(
-      `${this.#zone}/instances/${this.instance.name}?requestId=${requestId}`,
-      { method: 'DELETE' },
+      `${this.#zone}/instances/${this.instance.name}?requestId=${randomUUID()}`,
+      { method: 'DELETE', signal },
     );
-    await this.#done(operation);
+    await this.#done(operation, signal);
   }
 
   /**

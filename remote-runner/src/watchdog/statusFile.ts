@@ -9,14 +9,12 @@ export interface Memory {
   instance?: string;
   /** Changes with each boot. */
   boot?: string;
-  /** Directories of the runs that were live at last. */
+  /** Directories of the runs that were live at last, from the home. */
   live: string[];
   /** Directories of the runs that were stopped because the VM ended: no person's wish. Until its next boot. */
   broken_off?: string[];
   /** There was a run on this VM. */
   had_runs: boolean;
-  /** Name of the snapshot that keeps the results. */
-  snapshot?: string;
   /** What another VM left was brought here. */
   brought?: boolean;
   /** Metadata as last read: what was asked for counts also while the metadata server does not answer. */

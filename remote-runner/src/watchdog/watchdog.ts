@@ -3,7 +3,7 @@
  * time. Independent of whoever made the VM. It never acts on doubt; the cloud's own time limit stands behind it.
  */
 
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { setTimeout as sleepReally } from 'node:timers/promises';
 import { TuneyardError } from '@protocol/errors';
 import {
@@ -209,7 +209,8 @@ class Watchdog {
     const live = new Set(memory.live);
     const due = (await this.#runs.look()).runs.filter(
       ({ dir, state }) =>
-        (broken.has(dir) && (state === 'stopped' || state === 'crashed')) || (live.has(dir) && state === 'crashed'),
+        (broken.has(this.#placeOf(dir)) && (state === 'stopped' || state === 'crashed')) ||
+        (live.has(this.#placeOf(dir)) && state === 'crashed'),
     );
     if (due.length > 0) {
       log(`${due.length} run(s) were broken off when the VM ended`);
@@ -218,6 +219,11 @@ class Watchdog {
     for (const { dir, id } of due) await this.#resume(dir, id);
     const { broken_off: _, ...rest } = memory;
     this.#memory = { ...rest, boot, instance: this.#instance.id };
+  }
+
+  /** The disk may be another VM's by the time it is read, under another home. */
+  #placeOf(dir: string): string {
+    return relative(this.options.home, dir);
   }
 
   async #resume(dir: string, id: string): Promise<void> {
@@ -239,7 +245,7 @@ class Watchdog {
       this.options.metadata.maintenanceEvent().catch(() => 'NONE'),
     ]);
     const live = runs.filter(isLive);
-    this.#memory.live = live.map(({ dir }) => dir);
+    this.#memory.live = live.map(({ dir }) => this.#placeOf(dir));
     this.#memory.had_runs ||= live.length > 0 || runs.some((run) => run.step > 0);
     const busy =
       doubt ??
@@ -291,7 +297,7 @@ class Watchdog {
       runs,
       safekeeping: this.#keeper(),
       own: this.#own,
-      snapshot: await this.#snapshotName(),
+      vm: settings.vm,
       labels: settings.labels,
       signal: this.#urgent.signal,
     });
@@ -319,11 +325,13 @@ class Watchdog {
     const { log, signal, sleep } = this.options;
     await this.#report('deleting', reason, 0);
     try {
-      await this.#own.delete();
+      await this.#own.delete(this.#urgent.signal);
       log(`deleted: ${reason}`);
       await sleep(2 * LOOK_MS, signal);
       return WATCHDOG_EXIT.settled;
     } catch (error) {
+      // It ends: that is what was asked for.
+      if (this.#urgent.signal.aborted) return undefined;
       const text = error instanceof Error ? error.message : String(error);
       log(`the VM cannot delete itself: ${text}`);
       const isLasting = error instanceof TuneyardError && error.code === 'cloud_permission';
@@ -337,7 +345,7 @@ class Watchdog {
     const { log } = this.options;
     const limit = AbortSignal.timeout(PREEMPTED_MS);
     const before = new Set(this.#memory.live);
-    for (const { dir } of (await this.#runs.look()).runs.filter(isLive)) before.add(dir);
+    for (const { dir } of (await this.#runs.look()).runs.filter(isLive)) before.add(this.#placeOf(dir));
     this.#memory.broken_off = [...new Set([...before, ...(this.#memory.broken_off ?? [])])];
     this.#wasInterrupted = true;
     await this.#write();
@@ -433,17 +441,6 @@ class Watchdog {
       this.#bringFailures++;
       log(`runs cannot be brought here: ${error instanceof Error ? error.message : error}`);
     }
-  }
-
-  /** The same for each attempt to end. */
-  async #snapshotName(): Promise<string> {
-    const { vm } = this.#orders!.settings;
-    if (this.#memory.snapshot === undefined) {
-      const time = new Date(this.options.now()).toISOString().slice(0, 19).replaceAll(/[-:T]/g, '');
-      this.#memory.snapshot = `${vm.slice(0, 40)}-results-${time}`;
-      await this.#write();
-    }
-    return this.#memory.snapshot;
   }
 
   async #report(state: WatchdogState, reason: string, runs: number): Promise<void> {
