@@ -32,6 +32,7 @@ export interface CreateOptions extends OfferOptions {
   network?: string;
   subnet?: string;
   iap?: boolean;
+  bare?: boolean;
   imageFamily?: string;
   imageProject?: string;
   yes?: boolean;
@@ -51,7 +52,7 @@ export async function offersCommand(options: OfferOptions): Promise<void> {
 
 export async function createCommand(name: string | undefined, options: CreateOptions): Promise<void> {
   const terminal = openTerminal(options);
-  const cloud = openCloud(() => {});
+  const cloud = openCloud(() => {}, { bare: options.bare ?? false });
   const { service } = cloud;
   const { offers, project } = await findOffers(cloud, options, terminal);
   const offer = choose(offers, options);

@@ -63,6 +63,7 @@ function createProgram(exit: (status: number) => void): Command {
     .option('--network <name>')
     .option('--subnet <name>')
     .option('--iap', 'no external address: reached through Identity-Aware Proxy')
+    .option('--bare', 'install nothing: no runner, and so nobody on it who ends it when it is idle')
     .option('--image-family <family>')
     .option('--image-project <project>')
     .option('-y, --yes', 'do not ask')
@@ -150,12 +151,14 @@ function createProgram(exit: (status: number) => void): Command {
         terminal.result(found, reconciliationText(found, Date.now()));
       }),
     );
-  command('recover', 'go on with creations and deletions that were broken off').action((options: Shared) =>
-    withService(options, async (service, terminal) => {
-      const vms = await service.recover();
-      terminal.result(vms, vms.length === 0 ? 'Nothing was broken off.' : vmTable(vms, Date.now()));
-    }),
-  );
+  command('recover', 'go on with creations and deletions that were broken off')
+    .option('--bare', 'as those that were made so')
+    .action((options: Shared & { bare?: boolean }) =>
+      withService(options, async (service, terminal) => {
+        const vms = await service.recover();
+        terminal.result(vms, vms.length === 0 ? 'Nothing was broken off.' : vmTable(vms, Date.now()));
+      }),
+    );
   program
     .command('rpc', { hidden: true })
     .option('--stdio')
@@ -199,10 +202,10 @@ async function deleteVms(
 }
 
 async function withService(
-  options: Shared,
+  options: Shared & { bare?: boolean },
   work: (service: CloudService, terminal: Terminal) => Promise<void>,
 ): Promise<void> {
-  const { service } = openCloud(() => {});
+  const { service } = openCloud(() => {}, { bare: options.bare ?? false });
   try {
     await work(service, openTerminal(options));
   } finally {
