@@ -332,7 +332,11 @@ function specOf(life: Life, record: VmRecord, attempt: InsertAttempt, publicKey:
     terminationAction: terminationActionOf(create),
     labels,
     metadata: {
-      ...startupMetadata(settings, { user, deleteAt: new Date(record.delete_at).toISOString() }),
+      ...startupMetadata(settings, {
+        user,
+        deleteAt: new Date(record.delete_at).toISOString(),
+        getsRunner: life.runner !== undefined,
+      }),
       'ssh-keys': sshKeysItem(user, publicKey, record.written + record.max_run_seconds * 1000),
       'block-project-ssh-keys': 'TRUE',
       ...(record.gpu && { 'install-nvidia-driver': 'True' }),

@@ -20,6 +20,8 @@ export interface StartupOptions {
   user: string;
   /** When the VM is to end: ISO 8601. */
   deleteAt: string;
+  /** False: a person wants it bare, and nobody on it may say that it is of no use. Default true. */
+  getsRunner?: boolean;
 }
 
 /** What the watchdog of a new VM is told, from what a person has confirmed. */
@@ -45,7 +47,7 @@ export function watchdogSettings(
 export function startupMetadata(settings: WatchdogSettings, options: StartupOptions): Record<string, string> {
   return {
     'enable-guest-attributes': 'TRUE',
-    'startup-script': startupScript(options.user, settings.idle_minutes),
+    'startup-script': startupScript(options.user, options.getsRunner === false ? 0 : settings.idle_minutes),
     [WATCHDOG_ITEM]: JSON.stringify(settings),
     [DELETE_AT_ITEM]: options.deleteAt,
   };

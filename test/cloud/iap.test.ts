@@ -1,16 +1,26 @@
 /** A VM without an address is reached all the same, and a broken WebSocket is no broken connection. */
+import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { iapEndpoint, openIapTunnel } from '@host/cloud/iap';
 import { Client } from 'ssh2';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { buildRunner } from '../support/runner';
 import { startChaosProxy } from '../support/ssh/chaosProxy';
 import { type Sshd, sshdMissing, startSshd } from '../support/ssh/sshd';
+import { GoogleStandIn } from './standIn/googleStandIn';
 import { IapStandIn } from './standIn/iap';
+
+const PROGRAM = fileURLToPath(new URL('../../remote-runner/bin/tuneyard.mjs', import.meta.url));
 
 let relay: IapStandIn;
 let http: HttpServer;
@@ -186,11 +196,36 @@ describe('a tunnel through Identity-Aware Proxy', () => {
     stuck.close();
   });
 
+  describe.skipIf(sshdMissing)(`to a VM that was made without an address (${sshdMissing ?? 'with sshd'})`, () => {
+    it('is what “tuneyard vm” logs in through, from making it ready to running a command on it', async () => {
+      await buildRunner();
+      await using google = await GoogleStandIn.start({ operationMs: 50, bootMs: 50, driverMs: 50 });
+      const home = await mkdtemp(join(tmpdir(), 'tuneyard-iap-'));
+      const env = {
+        ...process.env,
+        TUNEYARD_HOME: home,
+        TUNEYARD_GCE_ENDPOINT: google.endpoint,
+        TUNEYARD_GCE_USER: userInfo().username,
+        TUNEYARD_GCE_SSH_PORT: String(google.sshPort),
+        GOOGLE_APPLICATION_CREDENTIALS: await google.credentialsFile(),
+      };
+      const vm = (...words: string[]) => promisify(execFile)(process.execPath, [PROGRAM, 'vm', ...words], { env });
+      const place = ['--machine-type', 'g2-standard-4', '--zone', 'us-central1-a'];
+      await vm('create', 'hidden', ...place, '--iap', '--bare', '--yes');
+      expect(google.instance('hidden').options.external).toBe(false);
+      const before = google.iap.requests.length;
+      expect(before).toBeGreaterThan(0);
+      const { stdout } = await vm('ssh', 'hidden', 'echo', '$TUNEYARD_VM');
+      expect(stdout).toBe('hidden\n');
+      expect(google.iap.requests.length).toBe(before + 1);
+      await rm(home, { recursive: true, force: true });
+    });
+  });
+
   describe.skipIf(sshdMissing)(`under SSH (${sshdMissing ?? 'with sshd'})`, () => {
     it('a command runs on the VM, and its output arrives, while WebSockets break', async () => {
       const sshd: Sshd = await startSshd();
       target = { host: '127.0.0.1', port: sshd.port };
-      const { readFile } = await import('node:fs/promises');
       const client = new Client();
       client.connect({
         sock: (await open()) as never,

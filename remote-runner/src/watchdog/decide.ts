@@ -22,7 +22,7 @@ export type Decision =
   | { kind: 'end'; why: 'idle' | 'last run' | 'deadline'; action: 'delete' | 'stop' };
 
 /** Runs that end at the deadline need this long to write a checkpoint. */
-export const LEAD_MS = 120_000;
+const LEAD_MS = 120_000;
 /** A queue that a client fills has gaps; and who finds that the last run failed at once mends it, and begins again. */
 const AFTER_LAST_RUN_MS = 5 * 60_000;
 
