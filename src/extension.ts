@@ -3,6 +3,16 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
+import { tuneyardHome } from './cloud/ledger';
+import { sshOptions } from './cloud/sshOptions';
+import { CloudClient } from './cloud/ui/cloudClient';
+import { cloudEnvironment } from './cloud/ui/cloudSettings';
+import { vmCommands } from './cloud/ui/vmCommands';
+import { showIdleVms } from './cloud/ui/vmStatusBar';
+import { Vms } from './cloud/ui/vms';
+import { vmTunnel } from './cloud/ui/vmTunnel';
+import { VmWatch } from './cloud/ui/watchVms';
+import { VmHosts } from './cloud/vmHosts';
 import { registerCommands, showError } from './commands';
 import { hostCommands } from './hosts/commands';
 import type { AddedHost } from './hosts/hosts';
@@ -44,7 +54,8 @@ export function activate(context: vscode.ExtensionContext): void {
     registerPanels(services),
     registerRecipes(services),
   );
-  context.subscriptions.push(showRunningRun(services), announceEnds(services));
+  const vmWatch = new VmWatch(services);
+  context.subscriptions.push(showRunningRun(services), announceEnds(services), showIdleVms(services), vmWatch);
 
   for (const commands of [
     { 'tuneyard.showOutput': () => log.show() },
@@ -52,6 +63,7 @@ export function activate(context: vscode.ExtensionContext): void {
     recipeCommands(services),
     runCommands(services, runTree),
     hostCommands(services, hostTree),
+    vmCommands(services, () => vmWatch.lookAgain()),
   ]) {
     registerCommands(context, log, commands);
   }
@@ -63,10 +75,23 @@ function makeServices(context: vscode.ExtensionContext, log: vscode.LogOutputCha
   const note = (text: string) => log.info(text);
   const addedHosts = () => context.globalState.get<AddedHost[]>(ADDED_HOSTS, []);
   const prompts = new VsCodePrompts(context.secrets);
+  const program = join(context.extensionPath, 'remote-runner', 'bin', 'tuneyard.mjs');
+  const cloud = new CloudClient({ program, environment: cloudEnvironment, log: note });
+  const vms = new Vms(tuneyardHome());
+  const sshPort = Number(process.env.TUNEYARD_GCE_SSH_PORT) || undefined;
+  const vmHosts = new VmHosts(tuneyardHome(), {
+    tunnel: vmTunnel(program),
+    ...(sshPort !== undefined && { port: sshPort }),
+  });
+  const sshWords = (host: string) => {
+    const ssh = vmHosts.list().find(({ name }) => `ssh:${name}` === host);
+    return ssh && [...sshOptions(ssh), '-p', String(ssh.port), `${ssh.user}@${ssh.hostName}`];
+  };
   const configured = setting('sshConfigPath').replace(/^~(?=\/)/, homedir());
   const hosts = new HostRegistry({
     prompts,
     added: { get: addedHosts, set: (added) => context.globalState.update(ADDED_HOSTS, added) },
+    vmHosts,
     ...(configured !== '' && { sshConfigPaths: [configured] }),
     onProblem: (problem) => void showError(problem, log),
     log: note,
@@ -84,8 +109,8 @@ function makeServices(context: vscode.ExtensionContext, log: vscode.LogOutputCha
   });
   const runs = new RunStore({ runners, storage, log: note });
   const pages = new ReadOnlyPages();
-  context.subscriptions.push(pages, runs, runners, hosts);
-  return { context, log, hosts, addedHosts, prompts, runners, runs, pages };
+  context.subscriptions.push(pages, runs, runners, hosts, vmHosts, vms, cloud);
+  return { context, log, hosts, addedHosts, prompts, runners, runs, cloud, vms, sshWords, pages };
 }
 
 const setting = (key: string): string => vscode.workspace.getConfiguration('tuneyard').get<string>(key) ?? '';

@@ -109,22 +109,25 @@ function complaint(act: () => unknown): string | undefined {
 }
 
 /** The person's own ssh, which has the same configuration and the same keys. */
-function openTerminal({ addedHosts }: Services, host: Host, cwd: string | undefined): void {
+function openTerminal({ addedHosts, sshWords }: Services, host: Host, cwd: string | undefined): void {
   if (host.id === 'local') {
     vscode.window.createTerminal({ name: host.label, ...(cwd !== undefined && { cwd }) }).show();
     return;
   }
   const added = addedHosts().find(({ name }) => `ssh:${name}` === host.id);
   const config = vscode.workspace.getConfiguration('tuneyard').get<string>('sshConfigPath');
-  const where = added
-    ? [
-        ...(added.port === undefined ? [] : ['-p', String(added.port)]),
-        ...(added.identityFile === undefined ? [] : ['-i', withHome(added.identityFile)]),
-        ...(added.user === undefined ? [] : ['-l', added.user]),
-        '--',
-        added.hostName,
-      ]
-    : [...(config ? ['-F', withHome(config)] : []), '--', host.label];
+  const ofVm = sshWords(host.id);
+  const where = ofVm
+    ? [...ofVm, '--']
+    : added
+      ? [
+          ...(added.port === undefined ? [] : ['-p', String(added.port)]),
+          ...(added.identityFile === undefined ? [] : ['-i', withHome(added.identityFile)]),
+          ...(added.user === undefined ? [] : ['-l', added.user]),
+          '--',
+          added.hostName,
+        ]
+      : [...(config ? ['-F', withHome(config)] : []), '--', host.label];
   const goThere = cwd === undefined ? undefined : `cd '${cwd.replaceAll("'", `'\\''`)}' && exec "$SHELL" -l`;
   const shellArgs = goThere === undefined ? where : ['-t', ...where, goThere];
   vscode.window.createTerminal({ name: host.label, shellPath: 'ssh', shellArgs }).show();

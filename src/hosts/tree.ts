@@ -1,15 +1,19 @@
 /** The Hosts view: machines, how busy they are, and what they have. */
 import { cpus } from 'node:os';
+import type { VmView } from '@protocol/cloud';
 import type { HostStatus } from '@protocol/serve';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
+import { vmItem, vmTooltip } from '../cloud/ui/vmItem';
+import { vmKey } from '../cloud/ui/vms';
 import type { Services } from '../services';
 import { hostDetails, hostLine } from './describeHost';
 import type { Host, HostState } from './host';
 
 const POLL_MS = 10_000;
 
-type Node = { host: string };
+/** A VM that can be reached has its host below it. */
+type Node = { host: string; vm?: undefined } | { vm: string; host?: undefined };
 
 export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   readonly #changed = new vscode.EventEmitter<Node | undefined>();
@@ -22,11 +26,14 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   readonly #listening = new Map<string, { host: Host; dispose(): void }>();
   readonly #subscriptions: { dispose(): void }[];
   #timer: NodeJS.Timeout | undefined;
+  /** The VMs of the rows that are shown, and which of them have a row below. */
+  #listedVms = '';
 
   constructor(private readonly services: Services) {
-    const { hosts, runners, runs } = services;
+    const { hosts, runners, runs, vms } = services;
     this.#subscriptions = [
       hosts.onDidChange(() => this.#changed.fire(undefined)),
+      vms.onDidChange(() => this.#drawVms()),
       runners.onDidOpen(({ host }) => this.refresh(host.id)),
       runners.onDidClose(({ hostId }) => {
         this.#status.delete(hostId);
@@ -45,6 +52,7 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     if (!isVisible) return;
     const look = () => {
       for (const { id } of this.services.hosts.list()) void this.refresh(id);
+      this.#drawVms();
     };
     look();
     this.#timer = setInterval(look, POLL_MS);
@@ -76,16 +84,39 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 
   getChildren(node?: Node): Node[] {
-    if (node) return [];
-    return this.services.hosts.list().map((host) => {
-      this.#listen(host);
-      return this.#node(host.id);
-    });
+    const { hosts, vms } = this.services;
+    const all = vms.list();
+    if (node) {
+      const host = node.vm === undefined ? undefined : vms.get(node.vm)?.host;
+      return host !== undefined && hosts.get(host) ? [this.#hostNode(host)] : [];
+    }
+    this.#listedVms = shapeOf(all);
+    const ofVms = new Set(all.map(({ host }) => host));
+    return [
+      ...hosts
+        .list()
+        .filter(({ id }) => !ofVms.has(id))
+        .map(({ id }) => this.#hostNode(id)),
+      ...all.map((vm) => this.#vmNode(vmKey(vm))),
+    ];
   }
 
-  getTreeItem({ host: id }: Node): vscode.TreeItem {
+  /** A VM's own row is above: below it is how the machine is. */
+  getParent(node: Node): Node | undefined {
+    if (node.vm !== undefined) return undefined;
+    const vm = this.services.vms.list().find(({ host }) => host === node.host);
+    return vm && this.#vmNode(vmKey(vm));
+  }
+
+  getTreeItem(node: Node): vscode.TreeItem {
+    if (node.vm !== undefined) {
+      const vm = this.services.vms.get(node.vm);
+      return vm ? vmItem(vm, Date.now()) : new vscode.TreeItem(node.vm);
+    }
+    const { host: id } = node;
     const host = this.services.hosts.get(id);
-    const item = new vscode.TreeItem(host?.label ?? id);
+    const isOfVm = this.services.vms.list().some((vm) => vm.host === id);
+    const item = new vscode.TreeItem(isOfVm ? l10n.t('Machine') : (host?.label ?? id));
     item.id = id;
     if (!host) return item;
     const status = this.#status.get(id);
@@ -102,7 +133,13 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 
   /** Called when the mouse comes to rest on a row. */
-  resolveTreeItem(item: vscode.TreeItem, { host: id }: Node): vscode.TreeItem {
+  resolveTreeItem(item: vscode.TreeItem, node: Node): vscode.TreeItem {
+    if (node.vm !== undefined) {
+      const vm = this.services.vms.get(node.vm);
+      if (vm) item.tooltip = vmTooltip(vm, Date.now());
+      return item;
+    }
+    const { host: id } = node;
     const host = this.services.hosts.get(id);
     if (host) item.tooltip = this.#tooltip(host, this.#status.get(id));
     return item;
@@ -127,10 +164,27 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     return text;
   }
 
-  #node(id: string): Node {
-    const node = this.#nodes.get(id) ?? { host: id };
-    this.#nodes.set(id, node);
+  #hostNode(id: string): Node {
+    const host = this.services.hosts.get(id);
+    if (host) this.#listen(host);
+    return this.#node(id, { host: id });
+  }
+
+  #vmNode(key: string): Node {
+    return this.#node(VM_PREFIX + key, { vm: key });
+  }
+
+  #node(key: string, fresh: Node): Node {
+    const node = this.#nodes.get(key) ?? fresh;
+    this.#nodes.set(key, node);
     return node;
+  }
+
+  /** Costs and times go on; rows that come or go are another matter. */
+  #drawVms(): void {
+    const all = this.services.vms.list();
+    if (shapeOf(all) !== this.#listedVms) this.#changed.fire(undefined);
+    else for (const vm of all) this.#draw(VM_PREFIX + vmKey(vm));
   }
 
   #listen(host: Host): void {
@@ -141,6 +195,7 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     this.#listening.set(host.id, { host, dispose: () => subscription.dispose() });
   }
 
+  /** @param id a host's, or a VM's key behind its prefix */
   #draw(id: string): void {
     const node = this.#nodes.get(id);
     if (!node) return;
@@ -152,6 +207,10 @@ export class HostTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     this.#changed.fire(node);
   }
 }
+
+const VM_PREFIX = 'vm ';
+
+const shapeOf = (vms: readonly VmView[]): string => vms.map((vm) => `${vmKey(vm)} ${vm.host ?? ''}`).join('\n');
 
 function icon(id: string, state: string): vscode.ThemeIcon {
   if (id === 'local') return new vscode.ThemeIcon('device-desktop');

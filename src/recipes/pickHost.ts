@@ -8,6 +8,9 @@ import { type HostMemory, hostMemory, neededBytes } from './hostMemory';
 import { type BACK, type Choice, pickStep } from './pickStep';
 import type { RecipeServices } from './recipeServices';
 
+/** No host has it for an id. */
+const PROVISION = 'provision';
+
 const STATUS_MS = 5000;
 
 /**
@@ -24,15 +27,25 @@ export async function pickHost(
     canGoBack?: boolean;
     recipe?: string;
     estimate?: Promise<Estimate | undefined>;
+    /** Whether a VM may be made for it, here and now. */
+    canProvision?: boolean;
   },
 ): Promise<string | typeof BACK | undefined> {
   const { hosts, recent } = services;
   const last = recent.host(ask.recipe);
   const listed = [...hosts.list()].sort((a, b) => Number(b.id === last) - Number(a.id === last));
   const known = new Map<string, { memory?: HostMemory; estimate?: Estimate }>(listed.map(({ id }) => [id, {}]));
-  const items = (): Choice<string>[] => listed.map((host) => itemOf(host, known.get(host.id)!, host.id === last));
-  const { recipe: _, estimate, ...step } = ask;
-  return pickStep<string>({
+  let price = '';
+  const { recipe: _, estimate, canProvision, ...step } = ask;
+  const provision = (): Choice<string>[] =>
+    canProvision
+      ? [{ label: `$(cloud) ${l10n.t('Provision a VM…')}`, description: price, value: PROVISION, alwaysShow: true }]
+      : [];
+  const items = (): Choice<string>[] => [
+    ...listed.map((host) => itemOf(host, known.get(host.id)!, host.id === last)),
+    ...provision(),
+  ];
+  const chosen = await pickStep<string>({
     ...step,
     placeholder: l10n.t('Where shall it train?'),
     items: items(),
@@ -52,8 +65,27 @@ export async function pickHost(
         if (here) here.memory ??= localMemory(services, result);
         update(items());
       }, ignore);
+      if (!canProvision) return;
+      vmPrice(services, estimate, signal).then((text) => {
+        price = text;
+        update(items());
+      }, ignore);
     },
   });
+  if (chosen !== PROVISION) return chosen;
+  const { provisionVm } = await import('../cloud/ui/provisionVm');
+  return provisionVm(services, estimate && { estimate });
+}
+
+/** What the cheapest machine that fits costs; empty where that cannot be told without a question. */
+async function vmPrice(
+  services: RecipeServices,
+  estimating: Promise<Estimate | undefined> | undefined,
+  signal: AbortSignal,
+): Promise<string> {
+  const { priceFrom } = await import('../cloud/ui/priceFrom');
+  const estimate = await estimating;
+  return priceFrom(services, estimate && neededBytes(estimate, { kind: 'gpu' }), signal);
 }
 
 /** Free memory of a host whose runner is open, or of this machine; undefined where nobody knows. */

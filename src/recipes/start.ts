@@ -41,7 +41,14 @@ async function startData(services: RecipeServices, data: vscode.Uri): Promise<vo
     const asked = new AbortController();
     const proposal = propose(services, data.fsPath, model, method, asked.signal);
     const { estimate } = proposal;
-    const host = await pickHost(services, { title, step: 3, totalSteps, canGoBack: true, estimate });
+    const host = await pickHost(services, {
+      title,
+      step: 3,
+      totalSteps,
+      canGoBack: true,
+      estimate,
+      canProvision: true,
+    });
     if (host === undefined || host === BACK) asked.abort();
     if (host === undefined) return;
     if (host === BACK) continue;
@@ -89,7 +96,7 @@ async function whichHost(services: RecipeServices, recipe: string): Promise<stri
     .run<Estimate>(['estimate', recipe], { offline: true, timeoutMs: 60_000 })
     .catch(() => undefined);
   const title = l10n.t('Start Fine-tune');
-  const host = await pickHost(services, { title, step: 1, totalSteps: 1, recipe, estimate });
+  const host = await pickHost(services, { title, step: 1, totalSteps: 1, recipe, estimate, canProvision: true });
   return host === BACK ? undefined : host;
 }
 

@@ -1,10 +1,13 @@
 /** `tuneyard vm rpc --stdio`: the service for the extension, for as long as its standard input is open. */
 import type { CloudClientContract, CloudContract } from '@protocol/cloud';
 import { Peer } from '@protocol/rpc';
+import * as l10n from '@vscode/l10n';
 import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node';
 import { openCloud } from './openCloud';
 
 export async function serveRpc(): Promise<void> {
+  // The window's language: what goes wrong here is read there.
+  if (process.env.TUNEYARD_L10N) l10n.config({ fsPath: process.env.TUNEYARD_L10N });
   // Only the protocol may reach standard output.
   const { service } = openCloud((text) => process.stderr.write(`${text}\n`));
   const reader = new StreamMessageReader(process.stdin);

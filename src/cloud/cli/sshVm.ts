@@ -4,12 +4,13 @@ import { once } from 'node:events';
 import type { VmSsh } from '@protocol/cloud';
 import { TuneyardError } from '@protocol/errors';
 import { relayStreams } from '../iap';
+import { sshOptions } from '../sshOptions';
 import { openCloud, openTunnel } from './openCloud';
 
 /** @returns the exit status of ssh */
 export async function sshCommand(vm: string, words: string[]): Promise<number> {
   const ssh = await find(vm);
-  return run('ssh', [...optionsOf(ssh), '-p', String(ssh.port), `${ssh.user}@${ssh.hostName}`, '--', ...words]);
+  return run('ssh', [...sshOptions(ssh), '-p', String(ssh.port), `${ssh.user}@${ssh.hostName}`, '--', ...words]);
 }
 
 /** @param paths as scp has them, with `NAME:` for the VM's */
@@ -20,7 +21,7 @@ export async function scpCommand(paths: string[], { recurse = false }: { recurse
   const ssh = await find(vm);
   const there = `${ssh.user}@${ssh.hostName}:`;
   const words = paths.map((path) => (path.startsWith(`${vm}:`) ? there + path.slice(vm.length + 1) : path));
-  return run('scp', [...(recurse ? ['-r'] : []), ...optionsOf(ssh), '-P', String(ssh.port), ...words]);
+  return run('scp', [...(recurse ? ['-r'] : []), ...sshOptions(ssh), '-P', String(ssh.port), ...words]);
 }
 
 /** Standard input and output are the connection, until one of them ends. */
@@ -45,22 +46,6 @@ async function find(vm: string): Promise<VmSsh> {
   } finally {
     service.dispose();
   }
-}
-
-/** Nothing of the person's own configuration gets in the way, and no key but the VM's is offered. */
-function optionsOf({ identityFile, knownHostsFile, proxyCommand }: VmSsh): string[] {
-  const quoted = proxyCommand?.map((word) => `'${word.replaceAll("'", `'\\''`).replaceAll('%', '%%')}'`).join(' ');
-  const options = [
-    `IdentityFile=${identityFile}`,
-    'IdentitiesOnly=yes',
-    'IdentityAgent=none',
-    `UserKnownHostsFile=${knownHostsFile}`,
-    'GlobalKnownHostsFile=/dev/null',
-    'StrictHostKeyChecking=yes',
-    'LogLevel=ERROR',
-    ...(quoted ? [`ProxyCommand=${quoted}`] : []),
-  ];
-  return ['-F', '/dev/null', ...options.flatMap((option) => ['-o', option])];
 }
 
 async function run(program: string, words: string[]): Promise<number> {
