@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Reconciliation } from '@protocol/cloud';
 import { GUEST_NAMESPACE, type WatchdogReport, type WatchdogState } from '@protocol/watchdog';
+import * as l10n from '@vscode/l10n';
 import { ratesOf } from './cost';
 import { regionOf } from './gce/instances';
 import { asFailure, type Life } from './life';
@@ -66,21 +67,35 @@ export async function refresh(life: Life, key: string, signal?: AbortSignal): Pr
       return record;
     }
     noteSeen(record, vm);
+    if (vm.state === 'RUNNING' || vm.state === 'TERMINATED') await hear(life, record, signal);
     if (vm.state === 'TERMINATED' && record.delete_at <= life.now() && !staysStopped(record)) {
+      const unsafe = record.watchdog?.unsafe ?? 0;
+      if (unsafe > 0) {
+        // A disk is cheap, and what is on it is not.
+        record.problem = l10n.t(
+          '{0} has stopped itself with the results of {1} run(s), which are nowhere else: start it and fetch them, or delete it.',
+          record.name,
+          unsafe,
+        );
+        await life.save(record);
+        return record;
+      }
       await removeAll(life, record, { how: 'deleted', keep: keepsDisk(record), ...(signal && { signal }) });
       return record;
-    }
-    if (vm.state === 'RUNNING') {
-      const said = await life.provider
-        .guestAttributes(placeOf(record), `${GUEST_NAMESPACE}/`, signal)
-        .catch(() => undefined);
-      if (said) record.watchdog = reportFrom(said) ?? record.watchdog;
     }
     await life.save(record);
     return record;
   } finally {
     await lock.release();
   }
+}
+
+/** What the watchdog last said. Google keeps it while the VM is stopped, too, or what was heard before counts. */
+async function hear(life: Life, record: VmRecord, signal?: AbortSignal): Promise<void> {
+  const said = await life.provider
+    .guestAttributes(placeOf(record), `${GUEST_NAMESPACE}/`, signal)
+    .catch(() => undefined);
+  record.watchdog = (said && reportFrom(said)) ?? record.watchdog;
 }
 
 /** Whether a snapshot is made before it goes; of one on which nothing ever ran there is nothing to keep. */
@@ -96,6 +111,7 @@ function reportFrom(said: Record<string, string>): WatchdogReport | undefined {
     state: state as WatchdogState,
     idle_seconds: Number(of('idle_seconds') ?? 0),
     runs: Number(of('runs') ?? -1),
+    unsafe: Number(of('unsafe') ?? 0),
     version: of('version') ?? '',
     reason: of('reason') ?? '',
     time: of('time') ?? '',

@@ -41,6 +41,8 @@ export interface WatchdogReport {
   idle_seconds: number;
   /** Runs that are running or queued; -1 where that cannot be told. */
   runs: number;
+  /** Runs whose results would be lost with the VM, as found when it was about to end. */
+  unsafe: number;
   /** Of the runner that watches. */
   version: string;
   /** A sentence: why it is in its state. */

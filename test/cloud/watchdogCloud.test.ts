@@ -143,6 +143,19 @@ describe.skipIf(sshdMissing)(`a VM of Google's (${sshdMissing ?? 'with sshd'})`,
     expect(view).toMatchObject({ name: 'tuneyard-a', state: 'TERMINATED' });
   });
 
+  it('is not deleted behind a person’s back while results are on it that are nowhere else', async () => {
+    await service.create(wish());
+    await installRunner('tuneyard-a');
+    const { id } = await (await serve('tuneyard-a')).peer.request('runs/start', { recipe: recipe(), name: 'short' });
+    await until(async () => expect((await eventsOf('tuneyard-a', id)).at(-1)?.type).toBe('end'));
+    await until(() => expect(google.instance('tuneyard-a').status).toBe('TERMINATED'));
+    expect(told('tuneyard-a', 'unsafe')).toBe('1');
+    await google.clock.advance(11 * 86_400_000);
+    const [kept] = await service.list({ refresh: true });
+    expect(kept?.problem).toMatch(/results of 1 run.*nowhere else/);
+    expect(google.instances()).toHaveLength(1);
+  });
+
   it('switches itself off where Google refuses its deletion', async () => {
     await service.create(wish({ service_account: 'default' }));
     google.project().lacks.add('compute.instances.delete');

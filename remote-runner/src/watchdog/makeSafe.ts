@@ -11,9 +11,9 @@ import type { Safekeeping } from './safekeeping';
 export type Safety =
   | { kind: 'safe' }
   /** They wait to be fetched. */
-  | { kind: 'held'; reason: string }
+  | { kind: 'held'; reason: string; unsafe: number }
   /** Where it is not lasting it may work later. */
-  | { kind: 'failed'; reason: string; isLasting: boolean };
+  | { kind: 'failed'; reason: string; unsafe: number; isLasting: boolean };
 
 export interface MakeSafeOptions {
   artifacts: ArtifactSafety;
@@ -44,11 +44,15 @@ export async function makeSafe(options: MakeSafeOptions): Promise<Safety> {
     const where = artifacts.kind === 'bucket' ? `copied to gs://${artifacts.bucket}` : 'kept in a snapshot';
     const why = error instanceof Error ? error.message : String(error);
     const isLasting = error instanceof TuneyardError && error.code === 'cloud_permission';
-    return { kind: 'failed', reason: `the results cannot be ${where}: ${why}`, isLasting };
+    return { kind: 'failed', reason: `the results cannot be ${where}: ${why}`, unsafe: unsafe.length, isLasting };
   }
   if (artifacts.kind !== 'fetch') return { kind: 'safe' };
   const names = unsafe.map(({ id }) => id).join(', ');
-  return { kind: 'held', reason: `the results of ${unsafe.length} run(s) are not fetched yet (${names})` };
+  return {
+    kind: 'held',
+    reason: `the results of ${unsafe.length} run(s) are not fetched yet (${names})`,
+    unsafe: unsafe.length,
+  };
 }
 
 /** The same for each attempt to keep the same results, and another one for later ones. */

@@ -97,6 +97,8 @@ class Watchdog {
   #savingSince: number | undefined;
   #deleteFailures = 0;
   #bringFailures = 0;
+  /** Runs whose results are nowhere else, as last found. */
+  #unsafe = 0;
 
   constructor(private readonly options: WatchdogOptions) {
     const { home, metadata, now } = options;
@@ -301,6 +303,7 @@ class Watchdog {
       labels: settings.labels,
       signal: this.#urgent.signal,
     });
+    this.#unsafe = safety.kind === 'safe' ? 0 : safety.unsafe;
     // It took its time: somebody may have begun something.
     if (why !== 'deadline' && (await this.#runs.look()).runs.some(isLive)) return undefined;
     const isUp = deleteAt !== undefined && now() >= deleteAt;
@@ -447,7 +450,7 @@ class Watchdog {
     const { now, version, metadata } = this.options;
     const idle_seconds = state === 'busy' || state === 'waiting' ? 0 : Math.floor((now() - this.#idleSince) / 1000);
     const time = new Date(now()).toISOString();
-    const report: WatchdogReport = { state, idle_seconds, runs, version, reason, time };
+    const report: WatchdogReport = { state, idle_seconds, runs, unsafe: this.#unsafe, version, reason, time };
     this.#memory.report = report;
     await this.#write();
     for (const [key, value] of Object.entries(report) as [keyof WatchdogReport, string | number][]) {
