@@ -9,6 +9,8 @@ export default defineConfig({
     // Generous: two cores may be busy with other things, and a test that hangs fails all the same.
     // onnxruntime-node is a native addon with threads of its own: one process a file, never worker threads.
     pool: 'forks',
+    // Many tests wait for others: processes, connections, timers.
+    maxWorkers: 2,
     testTimeout: 240_000,
     hookTimeout: 240_000,
     projects: [
