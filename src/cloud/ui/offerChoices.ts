@@ -5,7 +5,9 @@ import { formatBytes } from '../../ui/format';
 import { formatMoney, gpuText } from './vmLine';
 
 export interface OfferGroups {
+  /** On demand. */
   usable: MachineOffer[];
+  spot: MachineOffer[];
   /** The same machines in other regions. */
   elsewhere: MachineOffer[];
   outOfQuota: MachineOffer[];
@@ -14,11 +16,13 @@ export interface OfferGroups {
 
 /** Within a group in the order that they came in: by price. */
 export function groupOffers(offers: readonly MachineOffer[]): OfferGroups {
-  const groups: OfferGroups = { usable: [], elsewhere: [], outOfQuota: [], tooSmall: [] };
+  const groups: OfferGroups = { usable: [], spot: [], elsewhere: [], outOfQuota: [], tooSmall: [] };
   const fitting = offers.filter(({ fits }) => fits);
   const usable = fitting.filter(({ quota }) => !quota);
-  groups.usable = firstOfEach(usable);
-  groups.elsewhere = usable.filter((offer) => !groups.usable.includes(offer));
+  const best = firstOfEach(usable);
+  groups.usable = best.filter((offer) => offer.provisioning_model !== 'SPOT');
+  groups.spot = best.filter((offer) => offer.provisioning_model === 'SPOT');
+  groups.elsewhere = usable.filter((offer) => !best.includes(offer));
   const isUsable = new Set(usable.map(machineKey));
   groups.outOfQuota = firstOfEach(fitting.filter((offer) => offer.quota && !isUsable.has(machineKey(offer))));
   groups.tooSmall = firstOfEach(offers.filter(({ fits }) => !fits));
@@ -42,7 +46,6 @@ export function offerText(
 ): { label: string; description: string; detail: string } {
   const { gpu, machine_type, cpus, memory_bytes, provisioning_model, region, zones, quota, fits, price_missing } =
     offer;
-  const all = gpu.count * gpu.memory_bytes;
   const cost = hourlyCost(offer);
   const description = [
     cost === undefined ? l10n.t('price not known') : l10n.t('{0}/h', formatMoney(cost)),
@@ -55,16 +58,20 @@ export function offerText(
     quota && l10n.t('✗ quota {0} ({1}): {2} of {3} used', quota.metric, quota.region, quota.usage, quota.limit),
     machine_type,
     l10n.t('{0} cores', cpus),
-    l10n.t('{0} RAM', formatBytes(memory_bytes)),
+    // As Google's own tables have it.
+    l10n.t('{0} RAM', `${Math.round(memory_bytes / 2 ** 30)} GB`),
     zones.join(', '),
     cost === undefined && price_missing,
   ];
   return {
-    label: `${gpuText(gpu)} · ${formatBytes(all)}`,
+    label: `${gpuText(gpu)} · ${gpuMemory(gpu)}`,
     description: description.join(' · '),
     detail: detail.filter((part) => part).join(' · '),
   };
 }
+
+const gpuMemory = ({ count, memory_bytes }: MachineOffer['gpu']): string =>
+  `${Math.round((count * memory_bytes) / 1e9)} GB`;
 
 /** Zones in the order in which they are tried: those of the chosen region, then where the same machine costs no more. */
 export function zonesToTry(offers: readonly MachineOffer[], chosen: MachineOffer): string[] {
@@ -102,7 +109,7 @@ export function orderText(order: Order, span: (seconds: number) => string): { qu
   const lines = [
     [
       gpuText(gpu),
-      l10n.t('{0} GPU memory', formatBytes(gpu.count * gpu.memory_bytes)),
+      l10n.t('{0} GPU memory', gpuMemory(gpu)),
       offer.machine_type,
       l10n.t('{0} GB disk', order.disk_gb),
       offer.provisioning_model === 'SPOT' ? l10n.t('spot: Google may take it away at any time') : l10n.t('on demand'),

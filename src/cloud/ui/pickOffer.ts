@@ -17,7 +17,7 @@ export async function pickOffer(
   offers: readonly MachineOffer[],
   { neededBytes, ...step }: Ask,
 ): Promise<MachineOffer | typeof BACK | undefined> {
-  const { usable, elsewhere, outOfQuota, tooSmall } = groupOffers(offers);
+  const { usable, spot, elsewhere, outOfQuota, tooSmall } = groupOffers(offers);
   const choices = (name: string, icon: string, group: readonly MachineOffer[]): Choice<MachineOffer>[] => {
     if (group.length === 0) return [];
     const items = group.map((value) => {
@@ -27,7 +27,8 @@ export async function pickOffer(
     return [heading<MachineOffer>(name), ...items];
   };
   const items = [
-    ...choices(neededBytes === undefined ? l10n.t('Machines') : l10n.t('It fits'), 'server', usable),
+    ...choices(l10n.t('On demand'), 'server', usable),
+    ...choices(l10n.t('Spot: cheaper, and Google may take it away at any time'), 'zap', spot),
     ...choices(l10n.t('Not within the quota yet'), 'lock', outOfQuota),
     ...choices(l10n.t('Not enough GPU memory'), 'warning', tooSmall),
     ...choices(l10n.t('The same in other regions'), 'globe', elsewhere),

@@ -20,7 +20,7 @@ export async function priceFrom(
     ...(neededBytes !== undefined && { gpu_memory_bytes: neededBytes }),
   };
   const { usable } = groupOffers(await cloud.request('cloud/offers', query, signal));
-  const best = usable.find((offer) => offer.provisioning_model === 'STANDARD' && offer.price);
+  const best = usable.find(({ price }) => price);
   const cost = best && hourlyCost(best);
   if (!best || cost === undefined) return l10n.t('on Google Compute Engine');
   return l10n.t('{0} from {1}/h', gpuText(best.gpu), formatMoney(cost));
