@@ -7,7 +7,6 @@ import type { CreateVm, MachineOffer } from '@protocol/cloud';
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import { ratesOf } from './cost';
-import { checkRunSeconds, maxRunSeconds } from './extend';
 import { regionOf } from './gce/instances';
 import { sshKeysItem, vmKey } from './keys';
 import { asFailure, enter, type Life } from './life';
@@ -15,6 +14,7 @@ import type { CloudVm, ProjectFacts, VmSpec } from './provider';
 import { makeReady } from './ready';
 import { removeAll } from './remove';
 import { startupMetadata, terminationActionOf, watchdogSettings } from './startup';
+import { checkRunSeconds, maxRunSeconds } from './timeLimit';
 import {
   asLabel,
   DEFAULT_DISK_GB,
