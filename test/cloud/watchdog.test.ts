@@ -275,8 +275,11 @@ describe('results that are copied to a bucket', () => {
     const { id } = await served.peer.request('runs/start', { recipe: recipe(), name: 'kept' });
     await ended(served, id);
     vm.start();
-    await vm.until(() => expect(vm.guest.state).toBe('held'));
-    expect(vm.guest.reason).toContain('bucket does not exist');
+    // It tries again and again, and tells of each.
+    await vm.until(() => {
+      expect(vm.guest.state).toBe('held');
+      expect(vm.guest.reason).toContain('bucket does not exist');
+    });
     vm.storage.buckets.push('late');
     await vm.until(() => expect(vm.states).toContain('deleting'));
     expect(vm.storage.names('late')).toContain(`vm/${id}/model/model.safetensors`);
