@@ -2,11 +2,20 @@
 import type { Estimate } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
+import { formatMoney, gpuText } from '../cloud/ui/vmLine';
 import type { Host } from '../hosts/host';
 import { formatBytes } from '../ui/format';
 import { type HostMemory, hostMemory, neededBytes } from './hostMemory';
 import { type BACK, type Choice, pickStep } from './pickStep';
 import type { RecipeServices } from './recipeServices';
+
+/** What is known of a host, as it comes to be known. */
+interface Known {
+  memory?: HostMemory;
+  estimate?: Estimate;
+  /** Of a VM. */
+  price?: string;
+}
 
 /** No host has it for an id. */
 const PROVISION = 'provision';
@@ -34,7 +43,7 @@ export async function pickHost(
   const { hosts, recent } = services;
   const last = recent.host(ask.recipe);
   const listed = [...hosts.list()].sort((a, b) => Number(b.id === last) - Number(a.id === last));
-  const known = new Map<string, { memory?: HostMemory; estimate?: Estimate }>(listed.map(({ id }) => [id, {}]));
+  const known = new Map<string, Known>(listed.map(({ id, label }) => [id, ofVm(services, id, label)]));
   let price = '';
   const { recipe: _, estimate, canProvision, ...step } = ask;
   const provision = (): Choice<string>[] =>
@@ -113,13 +122,10 @@ export function defaultHost({ hosts }: Pick<RecipeServices, 'hosts'>): string | 
   return id && hosts.get(id) ? id : undefined;
 }
 
-function itemOf(
-  { id, label, state }: Host,
-  { memory, estimate }: { memory?: HostMemory; estimate?: Estimate },
-  isLast: boolean,
-): Choice<string> {
+function itemOf({ id, label, state }: Host, { memory, estimate, price }: Known, isLast: boolean): Choice<string> {
   const icon = id === 'local' ? 'device-desktop' : state.kind === 'connected' ? 'vm-active' : 'vm';
   const notes = [
+    ...(price ? [price] : []),
     ...(memory
       ? [l10n.t('{0} free on the {1}', formatBytes(memory.bytes), memory.kind === 'gpu' ? 'GPU' : 'CPU')]
       : []),
@@ -128,6 +134,17 @@ function itemOf(
     ...(isLast ? [l10n.t('used last')] : []),
   ];
   return { label: `$(${icon}) ${label}`, description: notes.join(' · '), value: id };
+}
+
+/** A VM's GPUs and price are known without a connection. */
+function ofVm({ vms }: RecipeServices, id: string, label: string): Known {
+  const vm = vms.list().find(({ host }) => host === id);
+  if (!vm?.gpu) return {};
+  const { gpu, cost } = vm;
+  return {
+    memory: { label, bytes: gpu.memory_bytes, kind: 'gpu' },
+    price: [gpuText(gpu), cost && l10n.t('{0}/h', formatMoney(cost.usd_per_hour))].filter((part) => part).join(' · '),
+  };
 }
 
 function fitMark(estimate: Estimate, memory: HostMemory): string {

@@ -111,8 +111,9 @@ export class CloudClient implements Disposable {
     );
     const child: Child = { peer, process: process_, environment: key, pending: 0, isClosed: false, said: '' };
     createInterface({ input: process_.stderr }).on('line', (line) => {
+      // Progress comes many times in the same words.
+      if (line.slice(0, 500) !== child.said) log(line);
       child.said = line.slice(0, 500);
-      log(line);
     });
     const closed = () => {
       child.isClosed = true;

@@ -70,9 +70,6 @@ export function offerText(
   };
 }
 
-const gpuMemory = ({ count, memory_bytes }: MachineOffer['gpu']): string =>
-  `${Math.round((count * memory_bytes) / 1e9)} GB`;
-
 /** Zones in the order in which they are tried: those of the chosen region, then where the same machine costs no more. */
 export function zonesToTry(offers: readonly MachineOffer[], chosen: MachineOffer): string[] {
   const limit = hourlyCost(chosen);
@@ -84,94 +81,10 @@ export function zonesToTry(offers: readonly MachineOffer[], chosen: MachineOffer
   return [...new Set([...chosen.zones, ...others.flatMap(({ zones }) => zones)])];
 }
 
-export interface Order {
-  name: string;
-  project: string;
-  offer: MachineOffer;
-  zones: readonly string[];
-  disk_gb: number;
-  seconds: number;
-  idle_minutes: number;
-  idle_action: 'delete' | 'stop';
-  end_after_last_run: boolean;
-  artifacts: 'fetch' | 'snapshot' | 'bucket';
-  /** What the run will roughly take. */
-  expectedSeconds?: number;
+/** A run computes on one GPU: what fits into several together does not fit yet. */
+export function forOneGpu(offers: readonly MachineOffer[], neededBytes: number | undefined): MachineOffer[] {
+  return offers.map((offer) => ({ ...offer, fits: offer.fits && offer.gpu.memory_bytes >= (neededBytes ?? 0) }));
 }
 
-/** The one question before it costs: all figures. */
-export function orderText(order: Order, span: (seconds: number) => string): { question: string; detail: string } {
-  const { offer, seconds } = order;
-  const { gpu, price } = offer;
-  const hourly = hourlyCost(offer);
-  const costOf = (time: number) => formatMoney(((hourly ?? 0) * time) / 3600);
-  const expected = order.expectedSeconds;
-  const lines = [
-    [
-      gpuText(gpu),
-      l10n.t('{0} GPU memory', gpuMemory(gpu)),
-      offer.machine_type,
-      l10n.t('{0} GB disk', order.disk_gb),
-      offer.provisioning_model === 'SPOT' ? l10n.t('spot: Google may take it away at any time') : l10n.t('on demand'),
-    ].join(' · '),
-    l10n.t('Project {0}; zones, in this order: {1}', order.project, order.zones.join(', ')),
-    '',
-    ...(hourly === undefined || !price
-      ? [l10n.t('What it costs is not known. {0}', offer.price_missing ?? '').trim()]
-      : [
-          l10n.t(
-            'Price: {0} an hour, with disk and address ({1}, {2})',
-            formatMoney(hourly),
-            sourceText(price.source),
-            price.as_of,
-          ),
-          ...(expected === undefined
-            ? []
-            : [
-                expected > seconds
-                  ? l10n.t(
-                      'Expected: the run takes roughly {0}, which is longer than the VM is to be there',
-                      span(expected),
-                    )
-                  : l10n.t('Expected: {0}, as the run takes roughly {1}', costOf(expected), span(expected)),
-              ]),
-          l10n.t('At most: {0}, as it is deleted after {1} whatever happens', costOf(seconds), span(seconds)),
-        ]),
-    ...(hourly === undefined ? [l10n.t('It is deleted after {0} whatever happens', span(seconds))] : []),
-    endText(order),
-  ];
-  return {
-    question:
-      hourly === undefined
-        ? l10n.t('Make {0}?', order.name)
-        : l10n.t('Make {0} for {1} an hour?', order.name, formatMoney(hourly)),
-    detail: lines.join('\n'),
-  };
-}
-
-function endText(order: Order): string {
-  const { idle_minutes, idle_action, end_after_last_run, artifacts } = order;
-  const safe =
-    artifacts === 'fetch'
-      ? l10n.t('once its results are fetched')
-      : artifacts === 'snapshot'
-        ? l10n.t('once its disk is kept as a snapshot')
-        : l10n.t('once its results are in the bucket');
-  const idle =
-    idle_minutes === 0
-      ? undefined
-      : idle_action === 'stop'
-        ? l10n.t('It stops itself after {0} idle minutes, {1}', idle_minutes, safe)
-        : l10n.t('It ends itself after {0} idle minutes, {1}', idle_minutes, safe);
-  const last = end_after_last_run ? l10n.t('It ends itself after the last run, {0}', safe) : undefined;
-  return [idle ?? l10n.t('It does not end itself when it is idle'), last].filter((line) => line).join('\n');
-}
-
-/** A link is long, and its host says whose it is. */
-function sourceText(source: string): string {
-  try {
-    return new URL(source).hostname;
-  } catch {
-    return source === 'settings' ? l10n.t('your settings') : source;
-  }
-}
+export const gpuMemory = ({ count, memory_bytes }: MachineOffer['gpu']): string =>
+  `${Math.round((count * memory_bytes) / 1e9)} GB`;

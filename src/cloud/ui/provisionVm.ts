@@ -13,7 +13,8 @@ import { expectedSeconds } from '../expectedTime';
 import { withCloudHelp } from './cloudHelp';
 import { configuredProject, configuredRegions, type VmDefaults, vmDefaults } from './cloudSettings';
 import { makeVm } from './makeVm';
-import { hourlyCost, orderText, zonesToTry } from './offerChoices';
+import { forOneGpu, hourlyCost, zonesToTry } from './offerChoices';
+import { orderText } from './orderText';
 import { pickOffer } from './pickOffer';
 import { formatMoney } from './vmLine';
 
@@ -63,9 +64,10 @@ async function ask(
         signal,
       ),
     );
+    const shown = forOneGpu(offers, gpuBytes);
     let offer: MachineOffer | typeof BACK | undefined;
     for (;;) {
-      offer = await pickOffer(offers, { title, step: 2, totalSteps: TOTAL_STEPS, neededBytes: gpuBytes });
+      offer = await pickOffer(shown, { title, step: 2, totalSteps: TOTAL_STEPS, neededBytes: gpuBytes });
       if (offer === undefined) return undefined;
       if (offer === BACK) break;
       const expected = estimate && expectedSeconds(estimate, offer.gpu.type);
@@ -132,11 +134,11 @@ async function pickTimes(
       step: 3,
       totalSteps: TOTAL_STEPS,
       canGoBack: true,
-      placeholder: l10n.t('After how long is it deleted, whatever happens? It can be extended.'),
+      placeholder: l10n.t('After how long does it end, whatever it does? That can be extended.'),
       items: times.map((time) => ({
         label: formatSpan(time),
         description: [
-          hourly !== undefined && l10n.t('at most {0}', formatMoney((hourly * time) / HOUR)),
+          hourly !== undefined && l10n.t('{0} in all', formatMoney((hourly * time) / HOUR)),
           expected !== undefined && time < expected && l10n.t('the run may take longer'),
         ]
           .filter((part) => part)
@@ -158,7 +160,7 @@ function pickIdle(title: string, { idle_minutes: usual, idle_action }: VmDefault
     label:
       idle_action === 'stop'
         ? l10n.t('Stop it after {0} idle minutes', each)
-        : l10n.t('Delete it after {0} idle minutes', each),
+        : l10n.t('End it after {0} idle minutes', each),
     description: l10n.t('no run, GPUs under 5%'),
     value: { idle_minutes: each, end_after_last_run: false },
   }));
@@ -206,22 +208,13 @@ function wish(
 }
 
 async function confirm(create: CreateVm, offer: MachineOffer, expected: number | undefined): Promise<boolean> {
-  const { question, detail } = orderText(
-    {
-      name: create.name ?? '',
-      project: create.project,
-      offer,
-      zones: create.zones,
-      disk_gb: create.disk_gb ?? 200,
-      seconds: create.max_run_seconds ?? DEFAULT_TIME,
-      idle_minutes: create.idle_minutes ?? 0,
-      idle_action: create.idle_action ?? 'delete',
-      end_after_last_run: create.end_after_last_run ?? false,
-      artifacts: create.artifacts?.kind ?? 'fetch',
-      ...(expected !== undefined && { expectedSeconds: expected }),
-    },
-    formatSpan,
-  );
+  const { question, detail } = orderText({
+    create,
+    offer,
+    expectedSeconds: expected,
+    now: Date.now(),
+    span: formatSpan,
+  });
   const make = l10n.t('Make it');
   // What comes first is what Enter does.
   const chosen = await vscode.window.showWarningMessage(question, { modal: true, detail }, l10n.t('Not now'), make);

@@ -10,7 +10,8 @@ export function vmItem(vm: VmView, now: number): vscode.TreeItem {
     `${vm.name} (GCE)`,
     vm.host ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.None,
   );
-  item.id = `vm ${vmKey(vm)}`;
+  // VS Code keeps a row as closed as it was when there was nothing below it.
+  item.id = `vm ${vmKey(vm)}${vm.host ? ' host' : ''}`;
   item.description = vmLine(vm, now);
   item.iconPath = vmIcon(vm);
   item.contextValue = `vm.${contextOf(vm)}`;
