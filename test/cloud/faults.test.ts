@@ -8,9 +8,9 @@ describe.skipIf(sshdMissing)(`VMs, while calls fail and processes die${sshdMissi
   beforeAll(buildRunner);
 
   it('are all accounted for, none twice, and gone when they are deleted', async () => {
-    const { notes, made, killed, ...counts } = await liveFaultily(8, 1, () => {});
+    const { notes, made, killed, ...counts } = await liveFaultily(9, 1, () => {});
     expect(notes).toEqual([]);
-    expect(counts).toEqual({ provisions: 8, unaccounted: 0, duplicates: 0, undeleted: 0 });
+    expect(counts).toEqual({ provisions: 9, unaccounted: 0, duplicates: 0, undeleted: 0 });
     expect(made).toBeGreaterThan(4);
     expect(killed).toBeGreaterThan(1);
   });

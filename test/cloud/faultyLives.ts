@@ -1,6 +1,6 @@
 /**
  * Lives of VMs in which something goes wrong: the shipped command line makes, recovers and deletes one, while at a request drawn
- * by lot an error comes, an answer is lost, a request arrives twice, or the process is killed. What is left is counted.
+ * by lot an error comes, an answer is lost or is never given, a request arrives twice, or the process is killed. What is left is counted.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +13,6 @@ import { type FaultKind, GoogleStandIn, type SeenRequest } from './standIn/googl
 
 const PROGRAM = fileURLToPath(new URL('../../remote-runner/bin/tuneyard.mjs', import.meta.url));
 const ZONES = ['us-central1-a', 'us-central1-b'];
-/** A call that nobody answers would take a minute of the wall's clock. */
 const KINDS: (FaultKind | 'kill-before' | 'kill-after')[] = [
   'error429',
   'error500',
@@ -21,6 +20,7 @@ const KINDS: (FaultKind | 'kill-before' | 'kill-after')[] = [
   'drop-before',
   'drop-after',
   'duplicate',
+  'hang',
   'kill-before',
   'kill-after',
 ];

@@ -99,6 +99,7 @@ function clockOf(given: string | undefined) {
   if (!given) return {};
   const [origin = 0, speed = 1, advanced = 0] = given.split(' ').map(Number);
   return {
+    pace: speed,
     now: () => origin + (Date.now() - origin) * speed + advanced,
     sleep: async (ms: number, signal?: AbortSignal) => {
       await delay(ms / speed, undefined, { ...(signal && { signal }) }).catch(() => signal?.throwIfAborted());

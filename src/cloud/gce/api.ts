@@ -21,6 +21,8 @@ export interface ApiOptions {
   log(line: string): void;
   /** First pause before a call is repeated; doubled each time, with jitter. Milliseconds. */
   firstPause: number;
+  /** How fast the clock goes by which calls have their time limits. Default 1. */
+  pace?: number;
 }
 
 /** What one request may take. */
@@ -65,7 +67,8 @@ export class Api {
   }
 
   async call<Answer>(doing: Doing, ask: Ask<Answer>, limits: CallLimits = {}): Promise<Answer> {
-    const { signal, timeout = CALL_LIMIT } = limits;
+    const { signal } = limits;
+    const timeout = (limits.timeout ?? CALL_LIMIT) / (this.options.pace ?? 1);
     if (signal?.aborted) throw cancelled();
     const { clients, auth } = await this.#load();
     const { account } = (await this.#found()).identity;

@@ -27,6 +27,8 @@ export interface GceOptions {
   env?: NodeJS.ProcessEnv;
   /** First pause before a call is repeated, in milliseconds. */
   firstPause?: number;
+  /** How fast that clock goes. Default 1. */
+  pace?: number;
 }
 
 const PREEMPTED = 'compute.instances.preempted';
@@ -62,6 +64,7 @@ export function gceProvider(options: GceOptions = {}): GceProvider {
     env,
     log: options.log ?? (() => {}),
     firstPause: options.firstPause ?? 500,
+    ...(options.pace !== undefined && { pace: options.pace }),
   });
   const waiting: Waiting = { api, sleep };
 
