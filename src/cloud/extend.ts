@@ -13,7 +13,7 @@ import { isSame, noteSeen, placeOf, type VmRecord } from './vmRecord';
 const DEFAULT_RUN_SECONDS = 12 * 3600;
 
 /** The VM of a record, seen now. @throws `vm_not_found` */
-export async function seen(life: Life, record: VmRecord, signal?: AbortSignal): Promise<CloudVm> {
+async function seen(life: Life, record: VmRecord, signal?: AbortSignal): Promise<CloudVm> {
   const vm = await life.provider.get(placeOf(record), signal);
   if (!vm || !isSame(record, vm)) {
     throw new TuneyardError('vm_not_found', l10n.t('{0} is gone: somebody has deleted it.', record.name));
