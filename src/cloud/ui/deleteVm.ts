@@ -209,9 +209,10 @@ async function carryOut(services: Services, vm: VmView): Promise<VmDeletion> {
 
 function sayDeleted({ vm, kept, cost }: VmDeletion): void {
   const parts = [
-    l10n.t('{0} is deleted: Google lists neither the VM nor its disks nor its addresses any more.', vm),
+    // A long notification is cut off: what one wants to know comes first.
+    cost ? l10n.t('{0} is deleted; it has cost {1}.', vm, formatMoney(cost.usd)) : l10n.t('{0} is deleted.', vm),
     kept.length > 0 && l10n.t('Kept: {0}.', kept.join(', ')),
-    cost && l10n.t('It has cost {0}.', formatMoney(cost.usd)),
+    l10n.t('Google lists nothing of it any more.'),
   ];
   vscode.window.showInformationMessage(parts.filter((part) => part).join(' '));
 }

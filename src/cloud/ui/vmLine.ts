@@ -3,8 +3,8 @@ import type { MachineGpu, VmStage, VmView } from '@protocol/cloud';
 import * as l10n from '@vscode/l10n';
 import { formatAgo, formatDuration } from '../../ui/format';
 
-/** To the cent, as on the bill. */
-export const formatMoney = (usd: number): string => `$${(Math.round(usd * 100) / 100).toFixed(2)}`;
+/** To the cent, as on the bill: what comes in micro-dollars is a whole number of them first. */
+export const formatMoney = (usd: number): string => `$${(Math.round(Math.round(usd * 1e6) / 1e4) / 100).toFixed(2)}`;
 
 export const gpuText = ({ count, name }: MachineGpu): string => `${count}×${name}`;
 
