@@ -181,6 +181,8 @@ async function undo(life: Life, record: VmRecord, failure: TuneyardError): Promi
       record.zone ?? record.create.zones.join(', '),
       record.project,
     );
+    record.problem = sentence;
+    await life.save(record).catch(() => {});
     return new TuneyardError(failure.code, sentence, { data: { ...failure.data, left: true }, cause: failure });
   }
 }

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { VmDeletion } from '@protocol/cloud';
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
-import type { Life } from './life';
+import { asFailure, type Life } from './life';
 import type { CloudVm } from './provider';
 import { costOf, type EndedHow, isSame, labelsOf, noteGone, noteSeen, placeOf, type VmRecord } from './vmRecord';
 
@@ -31,9 +31,18 @@ export async function removeAll(life: Life, record: VmRecord, options: RemoveOpt
     record.doing?.what === 'deleting' ? record.doing : { what: 'deleting' as const, since: life.now(), how, keep };
   record.doing = doing;
   await life.save(record);
-  if (doing.keep) await keepDisk(life, record, options.signal);
-  const verified = await deleteAndLook(life, record, options.signal);
-  await noteEnd(life, record, options.signal);
+  let verified: string[];
+  try {
+    if (doing.keep) await keepDisk(life, record, options.signal);
+    verified = await deleteAndLook(life, record, options.signal);
+    await noteEnd(life, record, options.signal);
+  } catch (error) {
+    // Whoever looks at it sees why it is still there
+    record.problem = asFailure(error).message;
+    await life.save(record);
+    throw error;
+  }
+  if (how === 'deleted') delete record.problem;
   record.ended = {
     at: life.now(),
     how: doing.how ?? how,
