@@ -89,8 +89,9 @@ export class Ledger {
     for (const entry of await readdir(this.folder, { withFileTypes: true }).catch(() => [])) {
       if (entry.name.endsWith('.tmp')) await this.#removeOld(join(this.folder, entry.name));
       if (!entry.isDirectory() || ['locks', 'history'].includes(entry.name)) continue;
-      // A record is there before its folder is
-      if (!(await this.get(entry.name))) await rm(join(this.folder, entry.name), { recursive: true, force: true });
+      // A record is there before its folder is; one that cannot be read is one all the same
+      const record = await stat(join(this.folder, `${entry.name}.json`)).catch(() => undefined);
+      if (!record) await rm(join(this.folder, entry.name), { recursive: true, force: true });
     }
   }
 

@@ -37,7 +37,7 @@ export class VmHosts implements Disposable {
   list(): VmSsh[] {
     const { folder } = this.#ledger;
     const hosts: VmSsh[] = [];
-    for (const name of readdirSync(folder).sort()) {
+    for (const name of namesIn(folder)) {
       if (!name.endsWith('.json')) continue;
       try {
         const record = JSON.parse(readFileSync(join(folder, name), 'utf8')) as VmRecord;
@@ -54,5 +54,14 @@ export class VmHosts implements Disposable {
   dispose(): void {
     this.#watch.dispose();
     this.#changed.dispose();
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch {
+    // Somebody has removed it all
+    return [];
   }
 }

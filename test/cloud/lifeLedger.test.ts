@@ -128,9 +128,11 @@ it('an end that a crash cut in two is finished, and history goes after 90 days',
   await ledger.create(half);
   await vmKey(ledger, 'half');
   await vmKey(ledger, 'orphan');
+  await vmKey(ledger, 'damaged');
+  await writeFile(join(ledger.folder, 'damaged.json'), '{"key": "dam');
   await ledger.tidy(at);
   expect(await ledger.list()).toEqual([]);
-  expect((await readdir(ledger.folder)).sort()).toEqual(['history', 'locks']);
+  expect((await readdir(ledger.folder)).sort()).toEqual(['damaged', 'damaged.json', 'history', 'locks']);
   await ledger.tidy(at + 89 * day);
   expect(await ledger.history()).toHaveLength(1);
   await ledger.tidy(at + 91 * day);
