@@ -1,6 +1,9 @@
 /** What is on a VM that goes with it: runs that still train, and results that are nowhere else. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { TuneyardError } from '@protocol/errors';
 import type { RunSummary } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
+import { throwIfAborted } from '../hosts/limits';
 import type { OnProgress, Runner } from '../runner/runner';
 import { downloadModel } from '../runs/exportModel';
 
@@ -16,6 +19,10 @@ export interface Unfetched {
   path: string;
   what: 'model' | number;
 }
+
+/** A step, and the writing of a checkpoint. */
+const STOP_MS = 15 * 60_000;
+const LOOK_MS = 500;
 
 const isAlive = ({ state }: RunSummary): boolean => state === 'running' || state === 'queued';
 
@@ -38,12 +45,15 @@ export interface FetchOptions {
   signal: AbortSignal;
 }
 
-/** One after the other, each checked. @returns the folders */
-export async function fetchAll(
-  runner: Runner,
-  unfetched: readonly Unfetched[],
-  { folderFor, report, signal }: FetchOptions,
-): Promise<string[]> {
+/**
+ * Stops what trains, with a checkpoint: a run at work replaces its checkpoints while they are fetched, and what it does
+ * afterwards would be lost. Then fetches one result after the other, each checked.
+ *
+ * @returns the folders
+ */
+export async function fetchAll(runner: Runner, { folderFor, report, signal }: FetchOptions): Promise<string[]> {
+  await stopAll(runner, report, signal);
+  const { unfetched } = await lossesOn(runner, signal);
   const folders: string[] = [];
   for (const [index, { run, path, what }] of unfetched.entries()) {
     const to = await folderFor(run);
@@ -56,4 +66,26 @@ export async function fetchAll(
     folders.push(to);
   }
   return folders;
+}
+
+async function stopAll({ peer, host }: Runner, report: OnProgress, signal: AbortSignal): Promise<void> {
+  const alive = async () => (await peer.request('runs/list', {}, signal)).filter(isAlive);
+  const limit = Date.now() + STOP_MS;
+  for (let runs = await alive(); runs.length > 0; runs = await alive()) {
+    report(l10n.t('Stopping what trains, with a checkpoint'));
+    // One that waited for another has begun meanwhile: it is told now.
+    for (const { id, stopping } of runs) if (!stopping) await peer.request('runs/stop', { run: id }, signal);
+    if (Date.now() > limit) {
+      throw new TuneyardError(
+        'timed_out',
+        l10n.t(
+          'What trains on {0} did not stop within {1} minutes; end it, or try again.',
+          host.label,
+          STOP_MS / 60_000,
+        ),
+      );
+    }
+    await delay(LOOK_MS, undefined, { signal }).catch(() => {});
+    throwIfAborted(signal);
+  }
 }

@@ -1,6 +1,6 @@
 /** `tuneyard vm …` as a person types it: the shipped program, the stand-in for Google, real ssh and scp. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,8 @@ import { registry, registryMissing } from '../support/vscode/registry';
 import { GoogleStandIn } from './standIn/googleStandIn';
 
 const PROGRAM = fileURLToPath(new URL('../../remote-runner/bin/tuneyard.mjs', import.meta.url));
+const EXAMPLE = fileURLToPath(new URL('../../examples/default', import.meta.url));
+const SMALL = { device: 'cpu', max_steps: 2, max_length: 224, per_device_train_batch_size: 2, eval_strategy: 'no' };
 const missing = sshdMissing ?? (await registryMissing());
 
 describe.skipIf(missing)(`VMs from the command line${missing ? ` (${missing})` : ''}`, () => {
@@ -140,10 +142,29 @@ describe.skipIf(missing)(`VMs from the command line${missing ? ` (${missing})` :
     await rm(elsewhere, { recursive: true });
   });
 
-  it('deletes it with all that belongs to it, and says what it has cost', async () => {
-    const refused = await vm('delete', 'demo');
-    expect(refused).toMatchObject({ status: 2, stderr: expect.stringMatching(/Delete demo.*--yes/s) });
-    const [done] = await json<VmDeletion>('delete', 'demo', '--yes');
+  it('says what would be lost with it, before it asks', async () => {
+    expect(await vm('delete', 'demo')).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/Nothing on demo would be lost.*Delete demo.*--yes/s),
+    });
+    const there = google.instance('demo').guest.home;
+    const recipe = { model: `${there}/example/model`, dataset: `${there}/example/backstories.jsonl` };
+    await writeFile(join(home, 'small.tune.json'), JSON.stringify({ ...recipe, ...SMALL }));
+    expect(await vm('scp', '-r', EXAMPLE, `demo:${there}/example`)).toMatchObject({ status: 0 });
+    expect(await vm('scp', join(home, 'small.tune.json'), `demo:${there}/`)).toMatchObject({ status: 0 });
+    const program = `node ${there}/.tuneyard/runner/*/bin/tuneyard.mjs`;
+    expect(await vm('ssh', 'demo', `${program} train ${there}/small.tune.json`)).toMatchObject({ status: 0 });
+    expect((await vm('delete', 'demo')).stderr).toMatch(/On demo:\n {2}not fetched: .*--fetch DIR.*Delete demo/s);
+  });
+
+  it('fetches that and deletes it with all that belongs to it, and says what it has cost', async () => {
+    const results = join(home, 'results');
+    const lines = await json<VmDeletion & { type?: string; folder?: string }>(
+      ...['delete', 'demo', '--fetch', results, '--yes'],
+    );
+    const { folder } = lines.find(({ type }) => type === 'fetched')!;
+    expect(await readdir(folder!)).toEqual(expect.arrayContaining(['config.json', 'model.safetensors']));
+    const done = lines.at(-1);
     expect(done!.verified.join()).toMatch(/demo/);
     expect(google.instances()).toEqual([]);
     expect(google.world.disks.size).toBe(0);

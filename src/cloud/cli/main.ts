@@ -3,7 +3,8 @@ import { TuneyardError } from '@protocol/errors';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { CloudService } from '../cloudService';
 import { type CreateOptions, createCommand, type OfferOptions, offersCommand } from './createVm';
-import { deletionText, reconciliationText, vmTable, vmText } from './describeVm';
+import { type DeleteOptions, deleteVms } from './deleteVms';
+import { reconciliationText, vmTable, vmText } from './describeVm';
 import { openCloud } from './openCloud';
 import { serveRpc } from './rpc';
 import { proxyCommand, scpCommand, sshCommand } from './sshVm';
@@ -137,12 +138,11 @@ function createProgram(exit: (status: number) => void): Command {
     );
   command('delete [name]', 'delete a VM, its disk and its address, and look whether they are gone')
     .option('--all', 'all that were made here')
+    .option('--fetch <dir>', 'bring what is nowhere else into this folder first')
     .option('--project <id>', 'of one that was not made here')
     .option('--zone <zone>', 'of one that was not made here')
     .option('-y, --yes', 'do not ask')
-    .action((name: string | undefined, options: Shared & { all?: boolean; project?: string; zone?: string }) =>
-      withService(options, (service, terminal) => deleteVms(service, terminal, name, options)),
-    );
+    .action((name: string | undefined, options: DeleteOptions) => deleteVms(name, options));
   command('reconcile', 'look for VMs of Tuneyard in your projects, also those that nobody here knows of')
     .option('--project <id>', 'in these as well; may be repeated', collect)
     .action((options: Shared & { project?: string[] }) =>
@@ -172,33 +172,6 @@ function createProgram(exit: (status: number) => void): Command {
       .configureOutput({ writeErr: () => {} });
   }
   return program;
-}
-
-async function deleteVms(
-  service: CloudService,
-  terminal: Terminal,
-  name: string | undefined,
-  { all, project, zone }: { all?: boolean; project?: string; zone?: string },
-): Promise<void> {
-  if ((name === undefined) === !all) throw new TuneyardError('usage', 'Which VM? Give its name, or --all.');
-  const known = await service.list({ refresh: project === undefined });
-  const meant = all ? known : known.filter((vm) => vm.name === name);
-  if (all && meant.length === 0) return terminal.result({ deleted: [] }, 'There are no VMs.');
-  if (!terminal.json && meant.length > 0) process.stderr.write(`${vmTable(meant, Date.now())}\n`);
-  const names = all ? meant.map((vm) => vm.name) : [name!];
-  await terminal.confirm(`Delete ${names.join(', ')} with all that is on ${names.length === 1 ? 'it' : 'them'}?`);
-  let failure: unknown;
-  for (const vm of names) {
-    try {
-      const done = await service.delete({ vm, ...(project && { project }), ...(zone && { zone }) });
-      terminal.result(done, deletionText(done));
-    } catch (error) {
-      // The others cost money too.
-      failure ??= error;
-      if (names.length > 1) process.stderr.write(`${vm}: ${error instanceof Error ? error.message : error}\n`);
-    }
-  }
-  if (failure) throw failure;
 }
 
 async function withService(

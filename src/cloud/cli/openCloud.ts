@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TuneyardError } from '@protocol/errors';
-import { CloudService } from '../cloudService';
+import { CloudService, type CloudServiceOptions } from '../cloudService';
 import { type GceProvider, gceProvider } from '../gce/gceProvider';
 import { withOwnPrices } from '../gce/prices';
 import { iapEndpoint, openIapTunnel } from '../iap';
@@ -16,6 +16,8 @@ export interface Cloud {
   provider: GceProvider;
   /** `remote-runner/bin/tuneyard.mjs`: this program's own. */
   program: string;
+  /** What is put on VMs. */
+  runner: NonNullable<CloudServiceOptions['runner']>;
 }
 
 /**
@@ -74,7 +76,7 @@ export function openCloud(
       String(port),
     ],
   });
-  return { service, provider, program };
+  return { service, provider, program, runner };
 }
 
 /** A connection to a VM that has no address. */

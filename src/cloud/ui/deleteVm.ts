@@ -25,15 +25,15 @@ export async function deleteVm(services: Services, vm: VmView): Promise<void> {
     async () => {
       const runner = await reach(services, vm);
       const losses = runner && (await look(services, runner, vm));
-      const toFetch = runner ? (losses?.unfetched ?? []) : [];
       const remove = l10n.t('Delete');
       const fetch = l10n.t('Fetch first');
       const detail = lossText(vm, losses);
       // What comes first is what Enter does: nothing is lost by it.
-      const safe = toFetch.length > 0 ? fetch : l10n.t('Keep');
+      const isWorthIt = losses !== undefined && losses.training.length + losses.unfetched.length > 0;
+      const safe = isWorthIt ? fetch : l10n.t('Keep');
       const chosen = await vscode.window.showWarningMessage(questionFor(vm), { modal: true, detail }, safe, remove);
       if (chosen === undefined || (chosen === safe && safe !== fetch)) return;
-      if (chosen === fetch && runner && !(await bring(runner, vm, toFetch))) return;
+      if (chosen === fetch && runner && !(await bring(runner, vm))) return;
       sayDeleted(await carryOut(services, vm));
     },
     () => deleteVm(services, services.vms.get(vmKey(vm)) ?? vm),
@@ -121,8 +121,14 @@ function lossText(vm: VmView, losses: Losses | undefined): string {
         what === 'model' ? runName(run.id) : l10n.t('{0}, step {1}', runName(run.id), what),
       );
       lines.push(l10n.t('Not fetched: {0}', shortened(names)));
-      lines.push(l10n.t('"Fetch first" brings these to a folder of yours, and then deletes the VM.'));
     }
+    lines.push(
+      training.length > 0
+        ? l10n.t(
+            '"Fetch first" stops what trains, with a checkpoint, brings all to a folder of yours, and then deletes.',
+          )
+        : l10n.t('"Fetch first" brings this to a folder of yours, and then deletes.'),
+    );
   }
   lines.push('', l10n.t('Its disk and its address go with it.'));
   return lines.join('\n');
@@ -166,7 +172,7 @@ async function look({ log }: Services, runner: Runner, { name }: VmView): Promis
 }
 
 /** @returns false where the person went away */
-async function bring(runner: Runner, { name }: VmView, unfetched: Losses['unfetched']): Promise<boolean> {
+async function bring(runner: Runner, { name }: VmView): Promise<boolean> {
   const title = l10n.t('Fetch from {0}', name);
   const [parent] =
     (await vscode.window.showOpenDialog({
@@ -177,7 +183,7 @@ async function bring(runner: Runner, { name }: VmView, unfetched: Losses['unfetc
     })) ?? [];
   if (!parent) return false;
   const folders = await withProgress(title, (report, signal) =>
-    fetchAll(runner, unfetched, { folderFor: ({ id }) => freeFolder(parent.fsPath, runName(id)), report, signal }),
+    fetchAll(runner, { folderFor: ({ id }) => freeFolder(parent.fsPath, runName(id)), report, signal }),
   );
   void sayFetched(folders);
   return true;
