@@ -8,6 +8,8 @@ import { openCloud } from './openCloud';
 export async function serveRpc(): Promise<void> {
   // The window's language: what goes wrong here is read there.
   if (process.env.TUNEYARD_L10N) l10n.config({ fsPath: process.env.TUNEYARD_L10N });
+  // A window that closes takes its ends of the pipes along: what was begun goes on without them.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   // Only the protocol may reach standard output.
   const { service } = openCloud((text) => process.stderr.write(`${text}\n`));
   const reader = new StreamMessageReader(process.stdin);

@@ -17,20 +17,24 @@ import { vmKey } from './vms';
 const FIRST_MS = 5000;
 const RECONCILE_MS = 3600_000;
 const REFRESH_MS = 60_000;
-const REMIND_MS = 20_000;
+const TICK_MS = 10_000;
+/** What could not be gone on with is not tried again at once. */
+const RECOVER_MS = 5 * 60_000;
 
 export class VmWatch implements vscode.Disposable {
   readonly #told = new Set<string>();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #ended = new AbortController();
   #isBusy = false;
+  #isRecovering = false;
+  #recovered = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly services: Services) {
     this.#timers.push(
       setTimeout(() => void this.#first(), FIRST_MS),
       setInterval(() => void this.#reconcile(), RECONCILE_MS),
       setInterval(() => void this.#refresh(), REFRESH_MS),
-      setInterval(() => this.#remind(), REMIND_MS),
+      setInterval(() => void this.#tick(), TICK_MS),
     );
   }
 
@@ -63,17 +67,32 @@ export class VmWatch implements vscode.Disposable {
     const { vms } = this.services;
     await vms.load();
     if (!(await vms.isUsed())) return;
-    await this.#quietly(async () => {
-      if (await vms.isBrokenOff()) await this.#recover();
-    });
+    // Not waited for: it may take as long as a VM takes to be made.
+    void this.#tick();
     await this.#reconcile();
     this.#remind();
+  }
+
+  /** Whoever was busy with a VM may be gone by now, another window among them. */
+  async #tick(): Promise<void> {
+    this.#remind();
+    if (this.#isRecovering || Date.now() - this.#recovered < RECOVER_MS) return;
+    // It takes as long as a VM takes to be made: states are asked for meanwhile.
+    this.#isRecovering = true;
+    try {
+      if (await this.services.vms.isBrokenOff()) await this.#recover().finally(() => (this.#recovered = Date.now()));
+    } catch (error) {
+      this.#note(error);
+    } finally {
+      this.#isRecovering = false;
+    }
   }
 
   async #recover(): Promise<void> {
     const { cloud, vms, log } = this.services;
     log.info('Going on with what was broken off of VMs');
-    const done = await cloud.request('vm/recover', {}, this.#ended.signal);
+    // No signal: a window that closes does not cancel what is made, which would delete it.
+    const done = await cloud.request('vm/recover', {});
     await vms.load();
     for (const vm of done) {
       const problem = vm.problem ? ` ${vm.problem}` : '';
@@ -132,10 +151,14 @@ export class VmWatch implements vscode.Disposable {
     try {
       await work();
     } catch (error) {
-      if (!this.#ended.signal.aborted) this.services.log.warn(error instanceof Error ? error.message : String(error));
+      this.#note(error);
     } finally {
       this.#isBusy = false;
     }
+  }
+
+  #note(error: unknown): void {
+    if (!this.#ended.signal.aborted) this.services.log.warn(error instanceof Error ? error.message : String(error));
   }
 
   async #tellUnknown(vms: readonly VmView[]): Promise<void> {
