@@ -71,7 +71,7 @@ describe.skipIf(missing)(`VMs from the command line${missing ? ` (${missing})` :
   it('makes nothing that nobody has agreed to', async () => {
     const { status, stderr } = await vm('create', 'demo', '--machine-type', 'g2-standard-24');
     expect(stderr).toMatch(
-      /2×L4.*\n.*zones us-central1-a.*\n\$2\.\d\d an hour.*at most \$2\d\.\d\d\nGoogle deletes it/s,
+      /2×L4.*\nProject tune-project; zones, in this order: us-central1-a.*\nPrice: \$2\.\d\d an hour.*\nAt most: \$\d\d\.\d\d, when only Google’s own limit ends it, after 1 d/s,
     );
     expect(stderr).toMatch(/--yes/);
     expect(status).toBe(2);

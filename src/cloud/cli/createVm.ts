@@ -4,7 +4,8 @@ import { promisify } from 'node:util';
 import type { CreateVm, MachineOffer } from '@protocol/cloud';
 import { TuneyardError } from '@protocol/errors';
 import type { Estimate } from '@protocol/runner';
-import { dollars, offerTable, spanOf, vmText } from './describeVm';
+import { orderText } from '../ui/orderText';
+import { offerTable, spanOf, vmText } from './describeVm';
 import { type Cloud, openCloud } from './openCloud';
 import { openTerminal, type Terminal } from './terminal';
 
@@ -77,8 +78,11 @@ export async function createCommand(name: string | undefined, options: CreateOpt
     ...(options.subnet && { subnetwork: options.subnet }),
     address: options.iap ? 'iap' : 'external',
   };
-  if (!terminal.json) process.stderr.write(`${summary(wish, offer)}\n`);
-  await terminal.confirm('Make it?');
+  // The same words as in the editor: what it costs at most, and what exactly ends it.
+  const span = (seconds: number) => spanOf(seconds * 1000);
+  const { question, detail } = orderText({ create: wish, offer, now: Date.now(), span });
+  if (!terminal.json) process.stderr.write(`${detail}\n`);
+  await terminal.confirm(name === undefined ? 'Make it?' : question);
   const cancel = new AbortController();
   const interrupt = () => cancel.abort(new TuneyardError('cancelled', 'Cancelled: what there was of it is deleted.'));
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
@@ -184,18 +188,4 @@ function artifactsOf(text = 'fetch'): NonNullable<CreateVm['artifacts']> {
   if (bucket) return { kind: 'bucket', bucket };
   if (text === 'fetch' || text === 'snapshot') return { kind: text };
   throw new TuneyardError('usage', `--artifacts takes fetch, snapshot or gs://BUCKET, not "${text}".`);
-}
-
-function summary(wish: CreateVm, { gpu, price, price_missing, cpus, memory_bytes }: MachineOffer): string {
-  const hourly = price && price.usd_per_hour + price.disk_usd_per_hour;
-  const hours = (wish.max_run_seconds ?? 0) / 3600;
-  const idle = wish.idle_minutes ?? 0;
-  return [
-    `${wish.machine_type}: ${gpu.count}×${gpu.name}, ${cpus} cores, ${Math.round(memory_bytes / GIB)} GB, ${wish.disk_gb} GB disk, ${wish.provisioning_model === 'SPOT' ? 'spot' : 'on demand'}`,
-    `Project ${wish.project}, zones ${wish.zones.join(', ')}`,
-    hourly === undefined
-      ? (price_missing ?? 'The price is not known.')
-      : `${dollars(hourly)} an hour (${price!.source}, ${price!.as_of}), at most ${dollars(hourly * hours)}`,
-    `Google deletes it after ${spanOf(hours * 3_600_000)}${idle > 0 ? `; it ends itself after ${idle} idle minutes` : ''}.`,
-  ].join('\n');
 }

@@ -2,14 +2,16 @@
 import type { MachineOffer, Reconciliation, VmDeletion, VmView } from '@protocol/cloud';
 import Table from 'cli-table3';
 
-export const dollars = (usd: number): string => `$${usd.toFixed(2)}`;
+const dollars = (usd: number): string => `$${usd.toFixed(2)}`;
 
 /** "45 min", "3 h 5 min", "2 d 4 h". */
 export function spanOf(ms: number): string {
   const minutes = Math.max(0, Math.round(ms / 60_000));
   if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
-  return hours < 24 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  const [count, unit, rest, small] =
+    hours < 24 ? [hours, 'h', minutes % 60, 'min'] : [Math.floor(hours / 24), 'd', hours % 24, 'h'];
+  return rest === 0 ? `${count} ${unit}` : `${count} ${unit} ${rest} ${small}`;
 }
 
 const gib = (bytes: number) => `${Math.round(bytes / 2 ** 30)} GB`;
