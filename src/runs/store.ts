@@ -30,6 +30,8 @@ export class RunStore implements Runs, Disposable {
   readonly #kept = new Map<string, FollowedRun>();
   /** What somebody looked at in this window, or was at work when the last one closed. */
   readonly #ours = new Set<string>();
+  /** Hosts. */
+  readonly #ending = new Set<string>();
   readonly #subscriptions: Disposable[] = [];
   readonly #mirror: EventMirror;
   readonly #remembered: RememberedRuns;
@@ -87,7 +89,14 @@ export class RunStore implements Runs, Disposable {
   /** Whether this window is the one to say that a run has ended: only of runs it has to do with, and only one window. */
   async claimEnd(run: HostRun): Promise<boolean> {
     const key = runKey({ host: run.host, run: run.id });
-    return this.#ours.has(key) && (await this.#remembered.claim(`${key} ${run.updated}`));
+    if (!this.#ours.has(key) || !(await this.#remembered.claim(`${key} ${run.updated}`))) return false;
+    return !this.#ending.has(run.host);
+  }
+
+  /** What runs on the host ends because a person wants to be rid of the host: nobody needs to be told, or asked to resume. */
+  async endingAll<T>(host: string, task: () => Promise<T>): Promise<T> {
+    this.#ending.add(host);
+    return task().finally(() => this.#ending.delete(host));
   }
 
   /** The run is gone for good: so is what is kept of it here. */

@@ -10,6 +10,7 @@ import {
 } from '@vscode/webview-ui-toolkit';
 import { html, nothing, type TemplateResult } from 'lit';
 import { live } from 'lit/directives/live.js';
+import { unlessEdited } from './unlessEdited';
 
 provideVSCodeDesignSystem().register(
   vsCodeButton(),
@@ -119,7 +120,7 @@ export function numberField({
     ><span>${label}</span
     ><vscode-text-field
       class="number"
-      .value=${live(String(value))}
+      .value=${unlessEdited(String(value))}
       ?disabled=${disabled ?? false}
       @change=${change}
       >${label}</vscode-text-field
@@ -147,7 +148,7 @@ export function textArea({ label, value, placeholder, rows = 2, onChange }: Text
     placeholder=${placeholder ?? nothing}
     rows=${rows}
     resize="vertical"
-    .value=${live(value)}
+    .value=${unlessEdited(value)}
     @change=${take}
     @keydown=${key}
     >${label}</vscode-text-area

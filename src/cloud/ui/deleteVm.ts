@@ -33,8 +33,21 @@ export async function deleteVm(services: Services, vm: VmView): Promise<void> {
       const safe = isWorthIt ? fetch : l10n.t('Keep');
       const chosen = await vscode.window.showWarningMessage(questionFor(vm), { modal: true, detail }, safe, remove);
       if (chosen === undefined || (chosen === safe && safe !== fetch)) return;
-      if (chosen === fetch && runner && !(await bring(runner, vm))) return;
-      sayDeleted(await carryOut(services, vm));
+      if (chosen !== fetch || !runner) {
+        void sayDeleted(await carryOut(services, vm));
+        return;
+      }
+      const parent = await askFolder(vm);
+      if (!parent) return;
+      // One message for both in the end: VS Code drops those that come at once.
+      await services.runs.endingAll(runner.host.id, async () => {
+        const folders = await bring(runner, vm, parent);
+        const deletion = await carryOut(services, vm).catch((error: unknown) => {
+          vscode.window.showInformationMessage(fetchedText(folders));
+          throw error;
+        });
+        void sayDeleted(deletion, folders);
+      });
     },
     () => deleteVm(services, services.vms.get(vmKey(vm)) ?? vm),
   );
@@ -81,7 +94,7 @@ export async function deleteAllVms(services: Services): Promise<void> {
     // One that fails keeps no other: all of them cost.
     const ended = await Promise.allSettled(mine.map((vm) => carryOut(services, vm)));
     for (const end of ended) {
-      if (end.status === 'fulfilled') sayDeleted(end.value);
+      if (end.status === 'fulfilled') void sayDeleted(end.value);
       else await withCloudHelp(services, () => Promise.reject(end.reason));
     }
   });
@@ -171,31 +184,22 @@ async function look({ log }: Services, runner: Runner, { name }: VmView): Promis
   }
 }
 
-/** @returns false where the person went away */
-async function bring(runner: Runner, { name }: VmView): Promise<boolean> {
-  const title = l10n.t('Fetch from {0}', name);
-  const [parent] =
-    (await vscode.window.showOpenDialog({
-      title,
-      canSelectFolders: true,
-      canSelectFiles: false,
-      openLabel: l10n.t('Fetch here'),
-    })) ?? [];
-  if (!parent) return false;
-  const folders = await withProgress(title, (report, signal) =>
-    fetchAll(runner, { folderFor: ({ id }) => freeFolder(parent.fsPath, runName(id)), report, signal }),
-  );
-  void sayFetched(folders);
-  return true;
+const fetchTitle = ({ name }: VmView): string => l10n.t('Fetch from {0}', name);
+
+async function askFolder(vm: VmView): Promise<string | undefined> {
+  const chosen = await vscode.window.showOpenDialog({
+    title: fetchTitle(vm),
+    canSelectFolders: true,
+    canSelectFiles: false,
+    openLabel: l10n.t('Fetch here'),
+  });
+  return chosen?.[0]?.fsPath;
 }
 
-async function sayFetched(folders: readonly string[]): Promise<void> {
-  const [first] = folders;
-  if (first === undefined) return;
-  const open = l10n.t('Open folder');
-  const chosen = await vscode.window.showInformationMessage(l10n.t('Fetched: {0}', folders.join(', ')), open);
-  if (chosen === open) await openFolder(folders.length === 1 ? first : join(first, '..'));
-}
+const bring = (runner: Runner, vm: VmView, parent: string): Promise<string[]> =>
+  withProgress(fetchTitle(vm), (report, signal) =>
+    fetchAll(runner, { folderFor: ({ id }) => freeFolder(parent, runName(id)), report, signal }),
+  );
 
 async function carryOut(services: Services, vm: VmView): Promise<VmDeletion> {
   const { cloud, vms, runners, runs } = services;
@@ -213,12 +217,21 @@ async function carryOut(services: Services, vm: VmView): Promise<VmDeletion> {
   return deletion;
 }
 
-function sayDeleted({ vm, kept, cost }: VmDeletion): void {
+const fetchedText = (folders: readonly string[]): string => l10n.t('Fetched: {0}.', folders.join(', '));
+
+async function sayDeleted({ vm, kept, cost }: VmDeletion, folders: readonly string[] = []): Promise<void> {
   const parts = [
     // A long notification is cut off: what one wants to know comes first.
     cost ? l10n.t('{0} is deleted; it has cost {1}.', vm, formatMoney(cost.usd)) : l10n.t('{0} is deleted.', vm),
+    folders.length > 0 && fetchedText(folders),
     kept.length > 0 && l10n.t('Kept: {0}.', kept.join(', ')),
     l10n.t('Google lists nothing of it any more.'),
   ];
-  vscode.window.showInformationMessage(parts.filter((part) => part).join(' '));
+  const open = l10n.t('Open folder');
+  const [first] = folders;
+  const chosen = await vscode.window.showInformationMessage(
+    parts.filter((part) => part).join(' '),
+    ...(first === undefined ? [] : [open]),
+  );
+  if (chosen === open && first !== undefined) await openFolder(folders.length === 1 ? first : join(first, '..'));
 }

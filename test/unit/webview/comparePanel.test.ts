@@ -179,7 +179,14 @@ describe.skipIf(WITHOUT_CHROMIUM)(
       const before = model.state.texts.map(({ text }) => text);
       model.setSampling({ max_new_tokens: 1_000_000 });
       await page.getByText('Run 4').click();
-      await page.locator('.text[aria-busy=true]').first().waitFor();
+      const busy = page.locator('.text[aria-busy=true]').first();
+      await busy.waitFor();
+      // What a person writes meanwhile stays, though the page is drawn anew with each word of the model's.
+      const field = page.getByRole('textbox', { name: 'New prompt' });
+      await field.pressSequentially('Once');
+      const written = await busy.innerText();
+      await until(async () => expect(await busy.innerText()).not.toBe(written));
+      expect(await field.inputValue()).toBe('Once');
       await page.getByRole('button', { name: 'Cancel' }).click();
       await page.getByText('Run 4').waitFor();
       const texts = model.state.texts;

@@ -118,14 +118,20 @@ describe('a run that is followed', () => {
 
   it('loses what it did behind the checkpoint that it is resumed from', async () => {
     const here = await window(await newStorage());
-    const ref = await startRun(here, { logging_steps: 10 });
+    const every = 500;
+    const ref = await startRun(here, { logging_steps: 10, save_steps: every });
     const run = here.store.follow(ref);
     let cut: number | undefined;
     run.onDidChange(({ rewritten }) => {
       cut = rewritten ?? cut;
     });
     await until(() => expect(run.checkpoints.length).toBeGreaterThan(0));
-    await until(() => expect(run.log.step[run.log.length - 1]).toBeGreaterThan(run.checkpoints.at(-1)!.step + 10));
+    // Not shortly before the next checkpoint, which would leave nothing behind it to be lost.
+    await until(() => {
+      const behind = run.log.step[run.log.length - 1]! - run.checkpoints.at(-1)!.step;
+      expect(behind).toBeGreaterThan(10);
+      expect(behind).toBeLessThan(every / 2);
+    });
     const { peer } = here.clients.current('local')!;
     await peer.request('runs/kill', { run: ref.run });
     await until(() => expect(run.end?.status).toBe('stopped'));
