@@ -8,8 +8,8 @@ import { NodeEngine } from '@runner/engine/node';
 import { loadParameters, openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
 import { createGradientNorm } from '@runner/optim/gradientNorm';
-import { createOptimizer } from '@runner/optim/index';
-import { Arena } from '@runner/train/arena';
+import { createOptimizer, openTrainingMemory } from '@runner/optim/index';
+import { Arena, layoutArena } from '@runner/train/arena';
 import { runLoop } from '@runner/train/loop';
 import { TrainingPlan } from '@runner/train/plan';
 import { freshState } from '@runner/train/trainerState';
@@ -47,8 +47,9 @@ const recipe = recipeSchema.parse({
   save_strategy: 'no',
 });
 const opened = await openModel(modelDir);
-const parameters = await loadParameters(opened);
-const gradients = new Arena(parameters.layout);
+const memory = openTrainingMemory(layoutArena(opened.model.parameters), recipe);
+const parameters = await loadParameters(opened, undefined, memory);
+const gradients = new Arena(parameters.layout, memory);
 const engine = new NodeEngine(ops);
 const context = {
   engine,

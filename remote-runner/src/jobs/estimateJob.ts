@@ -14,7 +14,7 @@ import type { CausalLm } from '../models/causalLm';
 import { loadParameters } from '../models/loadModel';
 import { newBuilder, ops } from '../ops/index';
 import { createGradientNorm } from '../optim/gradientNorm';
-import { createOptimizer, optimizerStateSize } from '../optim/index';
+import { createOptimizer, openTrainingMemory, optimizerStateSize } from '../optim/index';
 import { Arena, type ArenaLayout, layoutArena } from '../train/arena';
 import { type BatchShape, buildTraining } from '../train/bodyProgram';
 import { TrainingPlan } from '../train/plan';
@@ -69,8 +69,9 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   // Only here: counting goes without ONNX Runtime, so that the editor can do it before anything is installed.
   const { openEngine } = await import('../engine/openEngine');
   const engine = await openEngine(recipe.device);
-  const arena = await loadParameters(prepared, signal);
-  const gradients = new Arena(layout);
+  const arenas = openTrainingMemory(layout, recipe);
+  const arena = await loadParameters(prepared, signal, arenas);
+  const gradients = new Arena(layout, arenas);
   const step = new TrainStep({ engine, newBuilder, model, parameters: arena, gradients });
   const optimizerRun = await createOptimizer(recipe.optim, {
     engine,

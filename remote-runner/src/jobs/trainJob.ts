@@ -16,8 +16,8 @@ import { requireDiskSpace } from '../hub/diskSpace';
 import { loadParameters } from '../models/loadModel';
 import { newBuilder } from '../ops/index';
 import { createGradientNorm } from '../optim/gradientNorm';
-import { createOptimizer } from '../optim/index';
-import { Arena } from '../train/arena';
+import { createOptimizer, openTrainingMemory } from '../optim/index';
+import { Arena, layoutArena } from '../train/arena';
 import {
   checkpointBytes,
   type NamedTensor,
@@ -60,8 +60,9 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
 
   onStage?.('Loading the weights');
   const engine = await openEngine(recipe.device);
-  const parameters = await loadParameters(prepared, signal);
-  const gradients = new Arena(parameters.layout);
+  const memory = openTrainingMemory(layoutArena(model.parameters), recipe);
+  const parameters = await loadParameters(prepared, signal, memory);
+  const gradients = new Arena(parameters.layout, memory);
   const optimizer = await createOptimizer(recipe.optim, {
     engine,
     newBuilder,

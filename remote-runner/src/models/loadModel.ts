@@ -3,6 +3,7 @@ import { TuneyardError } from '@protocol/errors';
 import { formatShape, sameShape } from '../graph/ir';
 import { type ModelDir, openModelDir } from '../hub/modelDir';
 import { Arena, layoutArena } from '../train/arena';
+import type { ArenaMemory } from '../train/arenaMemory';
 import type { CausalLm } from './causalLm';
 import { architectureOf } from './index';
 
@@ -60,11 +61,16 @@ export async function openModel(dir: string): Promise<OpenModel> {
 
 /**
  * Reads every parameter as float32 into a fresh arena.
+ * @param memory where the arena is to lie, if there is room
  * @throws TuneyardError `weights_invalid` naming a tensor with a value that is no finite number: nothing can be computed
  *   with it, and a NaN in a loss much later would not say where it came from
  */
-export async function loadParameters({ source, model, fileNames }: OpenModel, signal?: AbortSignal): Promise<Arena> {
-  const arena = new Arena(layoutArena(model.parameters));
+export async function loadParameters(
+  { source, model, fileNames }: OpenModel,
+  signal?: AbortSignal,
+  memory?: ArenaMemory,
+): Promise<Arena> {
+  const arena = new Arena(layoutArena(model.parameters), memory);
   for (const { name } of arena.layout.tensors) {
     const stored = fileNames.get(name)!;
     const values = await source.weights.readFloat32(stored, arena.slice(name), signal);

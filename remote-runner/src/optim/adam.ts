@@ -42,6 +42,23 @@ function adamFamily(decoupled: boolean) {
         const kept = decays && decoupled ? g.mul(parameter, scalar('keep')) : parameter;
         return { parameter: g.sub(kept, update), state: [momentum, variance] };
       },
+      kernel: (kernels, { parameter, gradient, state: [momentum, variance], bytes }, numbers, decays) => {
+        const { gradient_factor, l2, epsilon, rate, keep } = numbers;
+        kernels.adam(
+          parameter,
+          gradient,
+          momentum!,
+          variance!,
+          bytes,
+          gradient_factor,
+          decays && !decoupled ? l2 : 0,
+          beta1,
+          beta2,
+          epsilon,
+          rate,
+          decays && decoupled ? keep : 1,
+        );
+      },
     };
   });
 }

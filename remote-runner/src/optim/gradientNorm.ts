@@ -1,13 +1,16 @@
 /**
  * The global 2-norm of a flat buffer. ONNX Runtime sums the squares of each row of 1,024 floats; the rows' sums are
  * added up in double precision. Each row is summed by one thread and the rows in their order: the same buffer gives the
- * same norm, bit for bit, whatever the number of threads.
+ * same norm, bit for bit, whatever the number of threads. In an {@link ArenaMemory} a kernel does the same in one pass.
  */
 import { type Engine, type Executable, type TensorView, view } from '../engine/engine';
 import type { Builder } from '../graph/builder';
+import { ArenaMemory } from '../train/arenaMemory';
 
 const ROW = 1024;
 const CHUNK_ROWS = 256;
+/** Floats. */
+const KERNEL_MULTIPLE = 16;
 
 export interface GradientNormContext {
   readonly engine: Engine;
@@ -39,6 +42,11 @@ export async function createGradientNorm({
   newBuilder,
   gradients,
 }: GradientNormContext): Promise<GradientNorm> {
+  const kernels = ArenaMemory.of(gradients)?.kernels;
+  if (kernels && gradients.length % KERNEL_MULTIPLE === 0) {
+    const { byteOffset, byteLength } = gradients;
+    return Object.assign(async () => Math.sqrt(kernels.squares(byteOffset, byteLength)), { release: async () => {} });
+  }
   const sums = new Float32Array(Math.ceil(gradients.length / ROW));
   const runs: ChunkRun[] = [];
   const executables: Executable[] = [];

@@ -1,6 +1,7 @@
 /** Every optimizer. A new one is a file in this folder and a line here (and its name in the recipe's schema). */
 import type { Recipe } from '@protocol/recipe';
 import type { ArenaLayout } from '../train/arena';
+import { ArenaMemory } from '../train/arenaMemory';
 import { adafactor } from './adafactor';
 import { adagrad } from './adagrad';
 import { adam, adamw } from './adam';
@@ -22,3 +23,18 @@ export function createOptimizer(name: Recipe['optim'], context: OptimizerContext
 export function optimizerStateSize(name: Recipe['optim'], layout: ArenaLayout, recipe: OptimizerRecipe): number {
   return OPTIMIZERS[name].stateSize(layout, recipe);
 }
+
+/**
+ * Memory for the weights, gradients and moments of a training, which kernels can pass over. Undefined where it cannot be
+ * had in one piece; arenas and moments then lie where they lie, and graphs do the same.
+ */
+export function openTrainingMemory(
+  layout: ArenaLayout,
+  recipe: OptimizerRecipe & Pick<Recipe, 'optim'>,
+): ArenaMemory | undefined {
+  const moments = optimizerStateSize(recipe.optim, layout, recipe);
+  return ArenaMemory.open(2 * layout.size + moments + ALIGNMENT_ROOM);
+}
+
+/** Floats. */
+const ALIGNMENT_ROOM = 1024;

@@ -5,6 +5,7 @@
 import { TuneyardError } from '@protocol/errors';
 import { type TensorView, view } from '../engine/engine';
 import { elementCount, type Shape } from '../graph/ir';
+import type { ArenaMemory } from './arenaMemory';
 
 /** Tensors begin at multiples of 64 bytes: a cache line, and the widest vector register. */
 const ALIGNMENT = 16;
@@ -61,9 +62,15 @@ export class Arena {
   private readonly placed: ReadonlyMap<string, ArenaTensor>;
   private readonly views = new Map<string, TensorView>();
 
-  /** @throws TuneyardError `out_of_memory` where the buffer cannot be had */
-  constructor(readonly layout: ArenaLayout) {
-    this.data = allocateFloats(layout.size, 'the weights');
+  /**
+   * @param memory where it is to lie, if there is room
+   * @throws TuneyardError `out_of_memory` where the buffer cannot be had
+   */
+  constructor(
+    readonly layout: ArenaLayout,
+    memory?: ArenaMemory,
+  ) {
+    this.data = allocateFloats(layout.size, 'the weights', memory);
     this.placed = new Map(layout.tensors.map((tensor) => [tensor.name, tensor]));
   }
 
@@ -111,11 +118,12 @@ export class Arena {
  * Zeros; may be longer than 4 GiB.
  *
  * @param what what they are for, as the sentence of the error names it
+ * @param memory where they are to lie, if there is room
  * @throws TuneyardError `out_of_memory`
  */
-export function allocateFloats(length: number, what: string): Float32Array {
+export function allocateFloats(length: number, what: string, memory?: ArenaMemory): Float32Array {
   try {
-    return new Float32Array(length);
+    return memory?.floats(length) ?? new Float32Array(length);
   } catch (cause) {
     const size = (length * Float32Array.BYTES_PER_ELEMENT) / 2 ** 30;
     throw new TuneyardError(

@@ -24,11 +24,16 @@ function gap(ours: Float32Array, theirs: number[]): number {
   return Math.max(...theirs.map((value, i) => Math.abs(ours[i]! - value)));
 }
 
+const WAYS = [
+  ['arenas apart', false],
+  ['arenas together', true],
+] as const;
+
 describe.each(Object.entries(reference.cases))('%s', (caseName, { options, parameters: expected }) => {
   const name = NAMES.find((known) => caseName.split('-')[0] === known)!;
 
-  it('moves weights as torch and transformers do, step by step', async () => {
-    const { optimizer, parameters, gradients } = await setUp(name, specs(true), recipeOf(options));
+  it.each(WAYS)('moves weights as torch and transformers do, step by step, %s', async (_, together) => {
+    const { optimizer, parameters, gradients } = await setUp(name, specs(true), recipeOf(options), together);
     for (const tensor of TENSORS) parameters.slice(tensor).set(reference.start[tensor]);
     for (const [i, gradient] of reference.gradients.entries()) {
       // What was scaled up by a power of two comes back exactly.
@@ -48,14 +53,14 @@ describe.each(NAMES)('%s', (name) => {
     for (let i = 0; i < data.length; i++) data[i] = Math.sin(seed + 1.7 * i);
   };
 
-  it('leaves what does not decay as it would be without weight decay', async () => {
+  it.each(WAYS)('leaves what does not decay as it would be without weight decay, %s', async (_, together) => {
     const mixed = [
       { name: 'bias', shape: [9], decay: false },
       { name: 'weight', shape: [6, 5], decay: true },
     ];
     const after = await Promise.all(
       [0, 0.1].map(async (weight_decay) => {
-        const { optimizer, parameters, gradients } = await setUp(name, mixed, { ...recipe, weight_decay });
+        const { optimizer, parameters, gradients } = await setUp(name, mixed, { ...recipe, weight_decay }, together);
         for (const { name: tensor } of mixed) fill(parameters.slice(tensor), 1);
         for (const { name: tensor } of mixed) fill(gradients.slice(tensor), 2);
         await optimizer.step({ learningRate: 0.1, gradientScale: 1, step: 1 });
@@ -67,14 +72,14 @@ describe.each(NAMES)('%s', (name) => {
     expect(after[1]!.weight).not.toEqual(after[0]!.weight);
   });
 
-  it('goes on bit for bit from its saved state', async () => {
+  it.each(WAYS)('goes on bit for bit from its saved state, %s', async (_, together) => {
     const shapes = [
       { name: 'stack', shape: [2, 3, 4], decay: true },
       { name: 'number', shape: [], decay: false },
       { name: 'vector', shape: [17], decay: false },
     ];
-    const first = await setUp(name, shapes, recipe);
-    const second = await setUp(name, shapes, recipe);
+    const first = await setUp(name, shapes, recipe, together);
+    const second = await setUp(name, shapes, recipe, together);
     fill(first.parameters.data, 3);
     const step = async ({ optimizer, gradients }: typeof first, number: number) => {
       fill(gradients.data, 10 * number);

@@ -1,6 +1,6 @@
 import { NodeEngine } from '@runner/engine/node';
 import { newBuilder, ops } from '@runner/ops/index';
-import { createOptimizer } from '@runner/optim/index';
+import { createOptimizer, openTrainingMemory } from '@runner/optim/index';
 import type { Optimizer, OptimizerRecipe } from '@runner/optim/optimizer';
 import { Arena, layoutArena, type TensorSpec } from '@runner/train/arena';
 
@@ -25,10 +25,13 @@ export async function setUp(
   name: Parameters<typeof createOptimizer>[0],
   specs: readonly TensorSpec[],
   recipe: Partial<OptimizerRecipe> = {},
+  /** All in one memory, over which kernels pass; else each for itself, and graphs compute. */
+  together = false,
 ): Promise<Setup> {
   const layout = layoutArena(specs);
-  const parameters = new Arena(layout);
-  const gradients = new Arena(layout);
+  const memory = together ? openTrainingMemory(layout, { ...RECIPE, ...recipe, optim: name }) : undefined;
+  const parameters = new Arena(layout, memory);
+  const gradients = new Arena(layout, memory);
   const optimizer = await createOptimizer(name, {
     engine,
     newBuilder,
