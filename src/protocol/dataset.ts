@@ -2,6 +2,11 @@
  * A dataset as it is looked at: the runner opens it on the machine on which it lies (`tuneyard dataset --stdio`, JSON-RPC, a
  * process a session), with the code that training uses. What is shown is what is trained on. Rows are numbered from 0 in the file's order
  * (several sources: one after the other); lines are 1-based, as editors count.
+ *
+ * `tuneyard dataset --stdio` begins as `serve --stdio` does: chatter, then a line of `SERVE_MARKER`, a space and a
+ * `ServeHello` in JSON, then JSON-RPC. It ends when its standard input does. `dataset/open` may be asked again at any time with
+ * other settings (another template, tokenizer, `max_length`, unsaved text): files that did not change are not indexed
+ * again, and a report that is under way is cancelled.
  */
 import type { DatasetRecipe } from './recipe';
 
@@ -176,7 +181,8 @@ export type DatasetContract = {
 export type DatasetClientContract = {
   requests: Record<never, never>;
   notifications: {
-    'dataset/indexed': { rows: number; bytes: number; total_bytes: number; done: boolean };
+    /** `problem`: why rows behind these cannot be told apart, as in JSON that breaks off. */
+    'dataset/indexed': { rows: number; bytes: number; total_bytes: number; done: boolean; problem?: string };
     'dataset/progress': { done: number; total: number };
   };
 };
