@@ -1,5 +1,6 @@
 import type { CommandMaker } from '../context';
 import { compareCommand } from './compareCommand';
+import { datasetCommand } from './datasetCommand';
 import { doctorCommand } from './doctorCommand';
 import { estimateCommand } from './estimateCommand';
 import { evalCommand } from './evalCommand';
@@ -24,6 +25,7 @@ export const commandMakers: readonly CommandMaker[] = [
   runsCommand,
   doctorCommand,
   serveCommand,
+  datasetCommand,
   setupCommand,
   watchdogCommand,
 ];

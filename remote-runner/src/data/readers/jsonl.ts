@@ -2,32 +2,43 @@
 import { TuneyardError } from '@protocol/errors';
 import { findJsonProblem, rowValues } from './jsonText';
 import { readLines } from './lines';
-import type { Reader, Row } from './reader';
+import type { Reader } from './reader';
 
 export const jsonlReader: Reader = {
   name: 'JSON Lines',
   extensions: ['jsonl', 'ndjson'],
   async *read(path, { signal }) {
     for await (const { line, text } of readLines(path, signal)) {
-      if (text.trim() !== '') yield parseLine(text, path, line);
+      if (text.trim() !== '') yield { line, values: parseJsonRow(text, path, line) };
     }
   },
 };
 
-function parseLine(text: string, file: string, line: number): Row {
+/**
+ * A row's columns from its JSON.
+ *
+ * @param of what the text is, for messages
+ * @throws TuneyardError `dataset_invalid` with the place of what is broken
+ */
+export function parseJsonRow(
+  text: string,
+  file: string,
+  line: number,
+  of: 'line' | 'element' = 'line',
+): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const { why, column } = findJsonProblem(text);
-    throw new TuneyardError('dataset_invalid', `this line is not valid JSON (${why}).`, {
-      place: { file, line, column },
+    const problem = findJsonProblem(text);
+    throw new TuneyardError('dataset_invalid', `this ${of} is not valid JSON (${problem.why}).`, {
+      place: { file, line: line + problem.line - 1, column: problem.column },
       cause,
     });
   }
   const values = rowValues(value);
-  if (values) return { line, values };
-  throw new TuneyardError('dataset_invalid', 'this line holds no JSON object; write one like {"text": "…"}.', {
+  if (values) return values;
+  throw new TuneyardError('dataset_invalid', `this ${of} holds no JSON object; write one like {"text": "…"}.`, {
     place: { file, line },
   });
 }

@@ -13,6 +13,9 @@ export interface Line {
 
 const LF = 0x0a;
 
+/** A row may be this large: what is larger would not fit the memory that tokenizing it takes. */
+export const MOST_ROW_BYTES = 64 << 20;
+
 /**
  * Reads a file line by line.
  *
@@ -49,6 +52,34 @@ export async function* readLines(path: string, signal?: AbortSignal): AsyncGener
     if (pending.length > 0) yield finish(Buffer.alloc(0));
   } catch (error) {
     throw readError(error, path);
+  }
+}
+
+/**
+ * Decodes one or more whole lines.
+ *
+ * @param line the first one's number
+ * @throws TuneyardError `encoding_invalid` with the line
+ */
+export function decodeLines(bytes: Buffer, line: number, file: string): string {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  try {
+    const text = decoder.decode(bytes);
+    return line === 1 && text.startsWith('\ufeff') ? text.slice(1) : text;
+  } catch (cause) {
+    // Which of the lines it is.
+    for (let start = 0, at = line; start < bytes.length; at++) {
+      const lf = bytes.indexOf(LF, start);
+      const end = lf < 0 ? bytes.length : lf + 1;
+      const one = bytes.subarray(start, end);
+      try {
+        decoder.decode(one);
+      } catch {
+        throw new TuneyardError('encoding_invalid', encodingAdvice(one, at), { place: { file, line: at }, cause });
+      }
+      start = end;
+    }
+    throw new TuneyardError('encoding_invalid', encodingAdvice(bytes, line), { place: { file, line }, cause });
   }
 }
 

@@ -1,7 +1,13 @@
 /** Parquet, a row group at a time; a row's `line` is its number, from 1. */
 import { stat } from 'node:fs/promises';
 import { TuneyardError } from '@protocol/errors';
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import {
+  type AsyncBuffer,
+  asyncBufferFromFile,
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetReadObjects,
+} from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { readError } from './lines';
 import type { Reader } from './reader';
@@ -16,7 +22,7 @@ export const parquetReader: Reader = {
       throw readError(error, path);
     }
     const file = await asyncBufferFromFile(path);
-    const metadata = await orInvalid(path, () => parquetMetadataAsync(file));
+    const metadata = await openParquet(path, file);
     let rowStart = 0;
     for (const group of metadata.row_groups) {
       signal?.throwIfAborted();
@@ -28,7 +34,13 @@ export const parquetReader: Reader = {
   },
 };
 
-async function orInvalid<T>(file: string, read: () => Promise<T>): Promise<T> {
+/** The footer. @throws TuneyardError `dataset_invalid` */
+export function openParquet(path: string, file: AsyncBuffer): Promise<FileMetaData> {
+  return orInvalid(path, () => parquetMetadataAsync(file));
+}
+
+/** @throws TuneyardError `dataset_invalid` for whatever hyparquet throws */
+export async function orInvalid<T>(file: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (cause) {

@@ -2,7 +2,8 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { TuneyardError } from '@protocol/errors';
-import { CsvError, parse } from 'csv-parse';
+import { CsvError, type Options, parse } from 'csv-parse';
+import { parse as parseSync } from 'csv-parse/sync';
 import { readError, readLines } from './lines';
 import type { Reader } from './reader';
 
@@ -36,14 +37,10 @@ export function separatedReader(name: string, extensions: readonly string[], del
         }
       }
       const parser = parse({
+        ...RULES,
         delimiter,
         info: true,
         raw: true,
-        skip_empty_lines: true,
-        // csv-parse would take the first line's ending for all of them.
-        record_delimiter: ['\r\n', '\n'],
-        // Uneven rows are told below, where their line is known.
-        relax_column_count: true,
         on_record: (record, { bytes }) => {
           parsedLine = lineOf(lineEnds, bytes);
           return record;
@@ -60,11 +57,7 @@ export function separatedReader(name: string, extensions: readonly string[], del
             header = checkHeader(record, path, line);
             continue;
           }
-          if (record.length !== header.length) {
-            const what = `this row has ${record.length} fields where the header has ${header.length}; put text with separators in "quotes".`;
-            throw new TuneyardError('dataset_invalid', what, { place: { file: path, line } });
-          }
-          yield { line, values: Object.fromEntries(header.map((column, i) => [column, record[i]])) };
+          yield { line, values: fieldsOf(record, header, path, line) };
         }
       } catch (error) {
         if (error instanceof CsvError) {
@@ -79,6 +72,51 @@ export function separatedReader(name: string, extensions: readonly string[], del
       }
     },
   };
+}
+
+/** What a record is, however it is read. */
+const RULES = {
+  skip_empty_lines: true,
+  // csv-parse would take the first line's ending for all of them.
+  record_delimiter: ['\r\n', '\n'] as string[],
+  // Uneven rows are told where their line is known.
+  relax_column_count: true,
+} satisfies Options;
+
+/** The columns of a header line. @throws TuneyardError `dataset_invalid` */
+export function parseHeader(text: string, delimiter: string, file: string, line: number): string[] {
+  return checkHeader(parseOne(text, delimiter, file, line), file, line);
+}
+
+/** A row's columns from the text of its record. @throws TuneyardError `dataset_invalid` with the line */
+export function parseRecordText(
+  text: string,
+  delimiter: string,
+  header: readonly string[],
+  file: string,
+  line: number,
+): Record<string, unknown> {
+  return fieldsOf(parseOne(text, delimiter, file, line), header, file, line);
+}
+
+function parseOne(text: string, delimiter: string, file: string, line: number): string[] {
+  try {
+    return (parseSync(text, { ...RULES, delimiter }) as string[][])[0] ?? [];
+  } catch (error) {
+    if (error instanceof CsvError) throw explain(error, file, line);
+    throw error;
+  }
+}
+
+function fieldsOf(
+  record: readonly string[],
+  header: readonly string[],
+  file: string,
+  line: number,
+): Record<string, unknown> {
+  if (record.length === header.length) return Object.fromEntries(header.map((column, i) => [column, record[i]]));
+  const what = `this row has ${record.length} fields where the header has ${header.length}; put text with separators in "quotes".`;
+  throw new TuneyardError('dataset_invalid', what, { place: { file, line } });
 }
 
 /** The 1-based line that holds the last of the first `bytes` bytes. */

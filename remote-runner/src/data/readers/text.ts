@@ -6,6 +6,11 @@
 import { readLines, withoutEnding } from './lines';
 import type { Reader } from './reader';
 
+/** A paragraph's text from its lines as they stand in the file. */
+export function joinParagraph(lines: string): string {
+  return withoutEnding(lines).replaceAll('\r\n', '\n');
+}
+
 export const textReader: Reader = {
   name: 'plain text',
   extensions: ['txt', 'text'],

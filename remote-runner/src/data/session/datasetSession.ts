@@ -1,0 +1,225 @@
+/** A dataset that is being looked at: its files, opened where they lie, and the rows as the model sees them. */
+import { isAbsolute, resolve } from 'node:path';
+import type { DatasetSample, OpenDataset, OpenedDataset, RowHead } from '@protocol/dataset';
+import { TuneyardError } from '@protocol/errors';
+import type { DatasetRecipe } from '@protocol/recipe';
+import { openSource } from '../index/openSource';
+import type { RowSource, SourceRow } from '../index/rowSource';
+import { SampleView } from './sampleView';
+import { type SessionModel, sessionModel } from './sessionModel';
+
+/** Rows whose columns are looked at before anything is shown. */
+const FIRST_ROWS = 100;
+/** Rows of a list that are asked for at once, at most. */
+const MOST_ROWS = 1_000;
+/** Characters of rows whose tokens are counted for a list: about 50 ms. */
+const MOST_COUNTED = 100_000;
+const KEPT_LENGTHS = 20_000;
+
+export interface IndexProgress {
+  rows: number;
+  bytes: number;
+  total_bytes: number;
+  done: boolean;
+  problem?: string;
+}
+
+interface OpenFile {
+  source: RowSource;
+  unsaved: string | undefined;
+  /** Which part of the data all of it is. */
+  split?: 'eval';
+}
+
+export class DatasetSession {
+  #files: OpenFile[] = [];
+  #view: SampleView | undefined;
+  /** Row → tokens, problem: what a list shows again and again. */
+  readonly #heads = new Map<number, { length?: number; words: string; problem?: string }>();
+
+  constructor(private readonly onIndexed: (progress: IndexProgress) => void) {}
+
+  /** @throws TuneyardError of the files, the template, the tokenizer */
+  async open(params: OpenDataset, signal?: AbortSignal): Promise<OpenedDataset> {
+    const recipe = params.dataset;
+    const loading = params.model === undefined ? undefined : sessionModel(params.model, signal);
+    loading?.catch(() => {});
+    await this.#openFiles(recipe, params.unsaved);
+    const first = this.#files[0]!;
+    const rows = await first.source.read(0, FIRST_ROWS, signal);
+    if (rows.length === 0 && first.source.done) {
+      throw new TuneyardError('dataset_empty', `the ${first.source.format} file has no rows.`, {
+        place: { file: first.source.path },
+      });
+    }
+    const warnings: string[] = [];
+    const model = await loading;
+    const columns = columnsOf(rows);
+    const maxLength = Math.min(params.max_length, model?.maxPositions ?? params.max_length);
+    if (maxLength < params.max_length) {
+      warnings.push(`The model has ${maxLength} positions: samples are cut there, not at ${params.max_length}.`);
+    }
+    this.#heads.clear();
+    this.#view = new SampleView({
+      recipe,
+      columns,
+      tokenizer: model?.tokenizer,
+      maxLength,
+      path: first.source.path,
+      fileFormat: first.source.format,
+    });
+    this.#tellIndexed();
+    return {
+      sources: this.#files.map(({ source }) => ({
+        path: source.path,
+        bytes: source.bytes,
+        file_format: source.format,
+      })),
+      columns,
+      format: this.#view.format,
+      possible: this.#view.possible,
+      template: this.#view.template,
+      ...(this.#view.targetColumn === undefined ? {} : { target_column: this.#view.targetColumn }),
+      ...(model ? { tokenizer: tokenizerFacts(model) } : {}),
+      ...(model?.weights === undefined ? {} : { model_weights: model.weights }),
+      ...(this.#done ? { rows: this.#rows } : {}),
+      warnings,
+    };
+  }
+
+  async rows(from: number, count: number, signal?: AbortSignal): Promise<RowHead[]> {
+    const view = this.#opened();
+    let budget = MOST_COUNTED;
+    const heads: RowHead[] = [];
+    for (const { row, source, at } of await this.#read(from, Math.min(count, MOST_ROWS), signal)) {
+      const number = at.row;
+      let facts = this.#heads.get(number);
+      if (!facts) {
+        budget -= row.raw.length;
+        facts = view.facts(row, source.source.path);
+        if (budget > 0 && this.#heads.size < KEPT_LENGTHS) this.#heads.set(number, facts);
+      }
+      heads.push({
+        row: number,
+        source: at.source,
+        line: row.line,
+        words: facts.words,
+        ...(facts.length === undefined ? {} : { length: facts.length }),
+        ...(facts.problem === undefined ? {} : { problem: facts.problem }),
+        ...(source.split === undefined ? {} : { split: source.split }),
+      });
+    }
+    return heads;
+  }
+
+  async sample(
+    which: { row: number } | { line: number; source: number },
+    signal?: AbortSignal,
+  ): Promise<DatasetSample | null> {
+    const view = this.#opened();
+    let number: number | undefined;
+    if ('row' in which) number = which.row;
+    else {
+      const file = this.#files[which.source];
+      const row = await file?.source.rowAtLine(which.line, signal);
+      number = row === undefined ? undefined : row + this.#firstRowOf(which.source);
+    }
+    if (number === undefined || !(number >= 0)) return null;
+    const [found] = await this.#read(number, 1, signal);
+    return found ? view.sample(found.row, found.source.source.path, found.at) : null;
+  }
+
+  async close(): Promise<void> {
+    const files = this.#files;
+    this.#files = [];
+    await Promise.allSettled(files.map(({ source }) => source.close()));
+  }
+
+  get #done(): boolean {
+    return this.#files.every(({ source }) => source.done);
+  }
+
+  get #rows(): number {
+    return this.#files.reduce((rows, { source }) => rows + source.rows, 0);
+  }
+
+  #opened(): SampleView {
+    if (this.#view) return this.#view;
+    throw new TuneyardError('usage', 'no dataset is open yet.');
+  }
+
+  /** Files that did not change stay open, with what is known of them. */
+  async #openFiles(recipe: DatasetRecipe, unsaved: OpenDataset['unsaved']): Promise<void> {
+    const wanted = [
+      { path: absolute(recipe.path), split: undefined },
+      ...(recipe.test_path === undefined ? [] : [{ path: absolute(recipe.test_path), split: 'eval' as const }]),
+    ];
+    const before = this.#files;
+    const files: OpenFile[] = [];
+    try {
+      for (const { path, split } of wanted) {
+        const text = unsaved && absolute(unsaved.path) === path ? unsaved.text : undefined;
+        const source = await openSource(path, text);
+        const same = before.find(
+          (file) => file.source.key === source.key && !files.some((f) => f.source === file.source),
+        );
+        if (same) await source.close();
+        else source.onProgress(() => this.#tellIndexed());
+        files.push({ source: same?.source ?? source, unsaved: text, ...(split && { split }) });
+      }
+    } catch (error) {
+      for (const { source } of files) if (!before.some((file) => file.source === source)) await source.close();
+      throw error;
+    }
+    this.#files = files;
+    for (const { source } of before) if (!files.some((file) => file.source === source)) await source.close();
+  }
+
+  async #read(from: number, count: number, signal?: AbortSignal) {
+    const found: { row: SourceRow; source: OpenFile; at: { row: number; source: number } }[] = [];
+    let first = 0;
+    for (const [index, file] of this.#files.entries()) {
+      const { source } = file;
+      const start = Math.max(from - first, 0);
+      const wanted = from + count - first - start;
+      if (wanted > 0 && (!source.done || start < source.rows)) {
+        for (const row of await source.read(start, wanted, signal)) {
+          found.push({ row, source: file, at: { row: first + row.row, source: index } });
+        }
+      }
+      // The numbers of the next file's rows are not known before this one's are counted.
+      if (!source.done) break;
+      first += source.rows;
+    }
+    return found;
+  }
+
+  #firstRowOf(source: number): number {
+    return this.#files.slice(0, source).reduce((rows, file) => rows + file.source.rows, 0);
+  }
+
+  #tellIndexed(): void {
+    const problem = this.#files.map(({ source }) => source.problem).find((one) => one !== undefined);
+    this.onIndexed({
+      rows: this.#rows,
+      bytes: this.#files.reduce((bytes, { source }) => bytes + source.indexed, 0),
+      total_bytes: this.#files.reduce((bytes, { source }) => bytes + source.bytes, 0),
+      done: this.#done,
+      ...(problem ? { problem: problem.message } : {}),
+    });
+  }
+}
+
+function columnsOf(rows: readonly SourceRow[]): string[] {
+  const columns = new Set<string>();
+  for (const { values } of rows) if (values) for (const column of Object.keys(values)) columns.add(column);
+  return [...columns];
+}
+
+function tokenizerFacts({ dir, tokenizer, hasChatTemplate }: SessionModel): OpenedDataset['tokenizer'] {
+  return { path: dir, vocab_size: tokenizer.vocabSize, has_chat_template: hasChatTemplate };
+}
+
+function absolute(path: string): string {
+  return isAbsolute(path) ? path : resolve(path);
+}

@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadDataset } from '@runner/data/dataset';
+import { loadTokenizer } from '@runner/data/tokenizer';
+import { afterEach, describe, expect, it } from 'vitest';
+import { folder } from '../support';
+import { opening, openSession, type TestSession } from './sessionSupport';
+
+const example = join(__dirname, '../../../../examples/default');
+const model = join(example, 'model');
+const backstories = join(example, 'backstories.jsonl');
+
+let session: TestSession | undefined;
+afterEach(async () => {
+  await session?.close();
+  session = undefined;
+});
+
+describe('a dataset session', () => {
+  it('shows exactly the tokens that training is given, for every row', async () => {
+    session = await openSession();
+    const lines = readFileSync(backstories, 'utf8').split('\n').slice(0, 40).join('\n');
+    const dir = folder({ 'data.jsonl': lines });
+    const open = opening(join(dir, 'data.jsonl'), { model, test_size: 0, max_length: 48 });
+    const opened = await session.peer.request('dataset/open', open);
+    const tokenizer = await loadTokenizer(model);
+    const loaded = await loadDataset(open.dataset, { tokenizer, maxLength: 48, seed: 42, baseDir: dir });
+    expect(opened.tokenizer?.vocab_size).toBe(tokenizer.vocabSize);
+    for (const [row, trained] of loaded.train.entries()) {
+      const seen = await session.peer.request('dataset/sample', { row });
+      const kept = seen!.tokens.filter(({ cut }) => !cut);
+      expect(kept.map(({ id }) => id)).toEqual([...trained.inputIds]);
+      expect(kept.map(({ supervised }) => supervised)).toEqual(
+        [...trained.labels].map((id, t) => t > 0 && id !== -100),
+      );
+      expect(seen!.truncated).toBe(trained.truncated);
+      expect(seen!.line).toBe(trained.line);
+      expect(seen!.length).toBe(seen!.tokens.length);
+    }
+  });
+
+  it('lists rows that training would refuse with their reason, and goes on behind them', async () => {
+    session = await openSession();
+    const text = '{"text":"a b c"}\n{"text":\n\n[1]\n{"text":null}\n{"text":"d"}\n';
+    const dir = folder({ 'data.jsonl': text });
+    await session.peer.request('dataset/open', opening(join(dir, 'data.jsonl'), { model }));
+    expect(await session.indexed()).toMatchObject({ rows: 5, done: true });
+    const heads = await session.peer.request('dataset/rows', { from: 0, count: 50 });
+    expect(heads.map(({ row, line }) => [row, line])).toEqual([
+      [0, 1],
+      [1, 2],
+      [2, 4],
+      [3, 5],
+      [4, 6],
+    ]);
+    expect(heads.map(({ problem }) => problem?.slice(0, 24))).toEqual([
+      undefined,
+      'this line is not valid J',
+      'this line holds no JSON ',
+      'the row has no value for',
+      undefined,
+    ]);
+    expect(heads[0]).toMatchObject({ words: 'a b c' });
+    expect(heads[0]!.length).toBeGreaterThan(0);
+  });
+
+  it('finds the row under the cursor, also on the second line of a row', async () => {
+    session = await openSession();
+    const dir = folder({ 'data.csv': 'text,target\na,"x\ny\nz"\nb,w\n' });
+    await session.peer.request('dataset/open', opening(join(dir, 'data.csv'), { model }));
+    const at = async (line: number) => (await session!.peer.request('dataset/sample', { line, source: 0 }))?.row;
+    expect([await at(1), await at(2), await at(4), await at(5), await at(9)]).toEqual([0, 0, 0, 1, undefined]);
+    expect(await session.peer.request('dataset/sample', { row: 0 })).toMatchObject({ line: 2, end_line: 4 });
+  });
+
+  it('shows what an editor holds in place of the file, and the file again', async () => {
+    session = await openSession();
+    const dir = folder({ 'data.jsonl': '{"text":"saved words"}\n' });
+    const path = join(dir, 'data.jsonl');
+    const first = async () =>
+      (await session!.peer.request('dataset/rows', { from: 0, count: 9 })).map(({ words }) => words);
+    await session.peer.request('dataset/open', opening(path, { model, unsaved: '{"text":"new"}\n{"text":"newer"}' }));
+    expect(await first()).toEqual(['new', 'newer']);
+    await session.peer.request('dataset/open', opening(path, { model }));
+    expect(await first()).toEqual(['saved words']);
+  });
+
+  it('says what is wrong with a file as training would', async () => {
+    session = await openSession();
+    const dir = folder({ 'data.jsonl': '\n', 'other.csv': 'a,b\n1,2\n' });
+    const ask = (name: string) => session!.peer.request('dataset/open', opening(join(dir, name), { model }));
+    await expect(ask('data.jsonl')).rejects.toMatchObject({ code: 'dataset_empty' });
+    await expect(ask('none.jsonl')).rejects.toMatchObject({ code: 'file_not_found' });
+    await expect(ask('other.csv')).rejects.toMatchObject({ code: 'column_missing' });
+  });
+});
