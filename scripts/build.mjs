@@ -1,6 +1,6 @@
 /**
  * `npm run build`: the runner as one file (remote-runner/dist/cli.mjs), its watchdog for cloud VMs
- * (remote-runner/dist/watchdog.mjs), the report's page (remote-runner/dist/report.{js,css}), the panels' pages (dist/webview/), and the recipe's JSON Schema
+ * (remote-runner/dist/watchdog.mjs), its threads for data (remote-runner/dist/dataWorker.mjs), the report's page (remote-runner/dist/report.{js,css}), the panels' pages (dist/webview/), and the recipe's JSON Schema
  * (media/recipe.schema.json).
  */
 import { mkdir, rename, writeFile } from 'node:fs/promises';
@@ -71,6 +71,12 @@ async function buildAll(say) {
   await save(
     'remote-runner/dist/watchdog.mjs',
     await esbuild({ ...runner, entryPoints: ['remote-runner/src/watchdog/main.ts'] }),
+    say,
+  );
+
+  await save(
+    'remote-runner/dist/dataWorker.mjs',
+    await esbuild({ ...runner, entryPoints: ['remote-runner/src/data/workers/dataWorker.ts'] }),
     say,
   );
 

@@ -57,7 +57,7 @@ async function openRecords(
     return file;
   }
   const work = { kind, hasHeader: header !== undefined };
-  indexInBackground(source, isFile ? path : undefined, work, file);
+  void indexInBackground(source, isFile, work, file);
   if (isFile) file.whole.then(() => saveIndex(`${key}-${kind}`, file.toPiece())).catch(() => {});
   return file;
 }

@@ -41,6 +41,7 @@ export class RecordFile implements RowSource {
   readonly #index = new RowIndex();
   readonly #parse: RecordParser;
   readonly #listeners = new Set<() => void>();
+  readonly #closing = new AbortController();
   #settle: { resolve(): void; reject(error: unknown): void } | undefined;
 
   constructor(
@@ -56,6 +57,11 @@ export class RecordFile implements RowSource {
       this.#settle = { resolve, reject };
     });
     this.whole.catch(() => {});
+  }
+
+  /** Aborted when the file is closed. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
   }
 
   get rows(): number {
@@ -134,6 +140,7 @@ export class RecordFile implements RowSource {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort();
     this.#settle?.reject(new TuneyardError('cancelled', 'cancelled.'));
     this.#listeners.clear();
     await this.source.close();

@@ -1,0 +1,28 @@
+/** What crosses between a thread and the one who started it. */
+import { type ErrorCode, type ErrorPlace, TuneyardError } from '@protocol/errors';
+
+export type ToWorker = { type: 'run'; id: number; name: string; params: unknown } | { type: 'cancel'; id: number };
+
+export type FromWorker =
+  | { id: number; type: 'piece'; piece: unknown }
+  | { id: number; type: 'done'; result: unknown }
+  | { id: number; type: 'failed'; error: PlainError };
+
+interface PlainError {
+  code: ErrorCode;
+  what: string;
+  place?: ErrorPlace;
+  data: Record<string, unknown>;
+}
+
+export function toPlain(error: unknown): PlainError {
+  if (error instanceof TuneyardError) {
+    const { code, what, place, data } = error;
+    return { code, what, data, ...(place && { place }) };
+  }
+  return { code: 'internal', what: error instanceof Error ? (error.stack ?? error.message) : String(error), data: {} };
+}
+
+export function fromPlain({ code, what, place, data }: PlainError): TuneyardError {
+  return new TuneyardError(code, what, { data, ...(place && { place }) });
+}
