@@ -131,6 +131,12 @@ export const recipeSchema = z
     per_device_train_batch_size: positiveInt.default(8).describe('Samples in a batch.'),
     per_device_eval_batch_size: positiveInt.default(8).describe('Samples in an evaluation batch.'),
     gradient_accumulation_steps: positiveInt.default(1).describe('Batches whose gradients are added up for one step.'),
+    gradient_checkpointing: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Keep little of each layer for the backward pass and compute the rest again: less memory, slower steps.',
+      ),
     lr_scheduler_type: z
       .enum(['linear', 'cosine', 'constant', 'constant_with_warmup'])
       .default('linear')

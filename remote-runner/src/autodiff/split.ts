@@ -1,6 +1,7 @@
 /**
  * Cuts a differentiated graph in two, so that something else (the loss over chunks of tokens) can run in between:
- * forward computes the results and the values that the backward half reads; backward takes those as inputs.
+ * forward computes the results and the values that the backward half reads; backward takes those as inputs, or computes
+ * them once more from a few that are kept (gradient checkpointing, Chen et al. 2016).
  */
 import { Graph, type Node, type Shape, type Value } from '../graph/ir';
 
@@ -23,11 +24,14 @@ export interface SplitGraph {
  * @param graph forward nodes first, then what `vjp` wrote
  * @param forwardCount how many nodes are forward
  * @param forwardOutputs results of the forward half; all other outputs of `graph` belong to backward
+ * @param kept forward values that are kept where backward needs them; all others it computes again. Default: none is
+ *   computed again
  */
 export function splitForwardBackward(
   graph: Graph,
   forwardCount: number,
   forwardOutputs: ReadonlySet<string>,
+  kept?: ReadonlySet<Value>,
 ): SplitGraph {
   const forwardNodes = new Set<Node>(graph.nodes.slice(0, forwardCount));
   const forward = new Copier(`${graph.name}-forward`);
@@ -59,10 +63,29 @@ export function splitForwardBackward(
     [...graph.outputs].filter(([name]) => !forwardOutputs.has(name)).map(([, value]) => value),
     forwardNodes,
   );
+  // These come first in the list: an operand that comes later in it is computed earlier, and that is to be the gradient
+  // from above, so that a layer is computed again when its gradients are, not before.
+  if (kept) for (const node of computedAgain(needed, forwardNodes, kept)) backward.copy(node);
   for (const node of graph.nodes.slice(forwardCount)) if (needed.has(node)) backward.copy(node);
   for (const [name, value] of graph.outputs)
     if (!forwardOutputs.has(name)) backward.graph.setOutput(name, backward.map(value));
   return { forward: forward.graph, backward: backward.graph, saved: [...saved.values()] };
+}
+
+/** Forward nodes that `needed` reads the results of, and those that these need, back to what is kept; in their order. */
+function computedAgain(needed: ReadonlySet<Node>, forward: ReadonlySet<Node>, kept: ReadonlySet<Value>): Node[] {
+  const again = new Set<Node>();
+  const look = (node: Node) => {
+    for (const input of node.inputs) {
+      if (!input || kept.has(input) || input.source.kind !== 'node') continue;
+      const { node: maker } = input.source;
+      if (!forward.has(maker) || again.has(maker)) continue;
+      again.add(maker);
+      look(maker);
+    }
+  };
+  for (const node of needed) look(node);
+  return [...forward].filter((node) => again.has(node));
 }
 
 /** A reshape has its source's bytes: only the source need be kept. */

@@ -79,9 +79,17 @@ class ModelWriter {
       else aliases.push([name, value]);
     }
     for (const constant of this.graph.constants) this.constant(constant);
-    for (const node of this.graph.nodes) this.node(node);
-    for (const [name, value] of aliases) {
-      this.nodes.push({ opType: 'Identity', input: [this.name(value)], output: [name], name: `identity_${name}` });
+    // Right behind its value: what comes last is what ONNX Runtime begins with.
+    const alias = (of: Node | undefined) => {
+      for (const [name, value] of aliases) {
+        if ((value.source.kind === 'node' ? value.source.node : undefined) !== of) continue;
+        this.nodes.push({ opType: 'Identity', input: [this.name(value)], output: [name], name: `identity_${name}` });
+      }
+    };
+    alias(undefined);
+    for (const node of this.graph.nodes) {
+      this.node(node);
+      alias(node);
     }
     const model = {
       irVersion: IR_VERSION,

@@ -72,7 +72,14 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const arenas = openTrainingMemory(layout, recipe);
   const arena = await loadParameters(prepared, signal, arenas);
   const gradients = new Arena(layout, arenas);
-  const step = new TrainStep({ engine, newBuilder, model, parameters: arena, gradients });
+  const step = new TrainStep({
+    engine,
+    newBuilder,
+    model,
+    parameters: arena,
+    gradients,
+    checkpointing: recipe.gradient_checkpointing,
+  });
   const optimizerRun = await createOptimizer(recipe.optim, {
     engine,
     newBuilder,
@@ -114,7 +121,11 @@ function graphMemory(model: CausalLm, layout: ArenaLayout, shape: BatchShape, su
     working = Math.max(working, planMemory(buildModel(optimize(graph, ops), ops)).bytes);
   };
   for (const accumulate of modes) {
-    const graphs = buildTraining(newBuilder('body'), model, shape, trainable, accumulate);
+    const graphs = buildTraining(newBuilder('body'), model, shape, {
+      trainable,
+      accumulate,
+      checkpointing: recipe.gradient_checkpointing,
+    });
     const buffers = new Map(graphs.saved.map(({ buffer }) => [buffer, graphs.forward.outputs.get(buffer)!]));
     saved = layOut(buffers).bytes;
     runs(graphs.forward);

@@ -113,7 +113,14 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       'there are no evaluation samples: set dataset.test_size or dataset.test_path to see an evaluation loss.',
     );
 
-  const trainStep = new TrainStep({ engine, newBuilder, model, parameters, gradients });
+  const trainStep = new TrainStep({
+    engine,
+    newBuilder,
+    model,
+    parameters,
+    gradients,
+    checkpointing: recipe.gradient_checkpointing,
+  });
   const gradientNorm = await createGradientNorm({ engine, newBuilder, gradients: gradients.data });
   const writeTexts = textWriter(prepared, parameters, recipe, engine, emit, signal);
   const modelFiles = { sourceDir: prepared.dir, config: prepared.source.config };

@@ -42,6 +42,8 @@ export interface BodyContext {
   readonly attend: Attend;
   /** Zeroes a share `p` of the elements; the identity when not training. */
   dropout(x: Value, p: number): Value;
+  /** Told what enters each layer: all that gradient checkpointing keeps of it. */
+  enters?(x: Value): void;
 }
 
 export interface CausalLm {

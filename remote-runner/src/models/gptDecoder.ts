@@ -70,6 +70,7 @@ export function gptDecoder(of: GptShape, layer: GptLayer): CausalLm {
       let x = dropout(embedded, of.embedDropout);
       for (let i = 0; i < of.layers; i++) {
         const name = nameOf(i);
+        context.enters?.(x);
         x = g.scope(`h.${i}/attn`, () => {
           const mixed = layer.attention(context, norm(context, x, `${name}.ln_1`, epsilon), name, i);
           return g.add(x, dropout(mixed, of.residDropout));
@@ -79,6 +80,7 @@ export function gptDecoder(of: GptShape, layer: GptLayer): CausalLm {
           return g.add(x, dropout(h, of.residDropout));
         });
       }
+      context.enters?.(x);
       return g.scope('ln_f', () => norm(context, x, 'transformer.ln_f', epsilon));
     },
   };

@@ -6,7 +6,7 @@ import { cast } from './cast';
 import { equal, greater, less } from './comparisons';
 import { concat } from './concat';
 import { div } from './div';
-import { dropout } from './dropout';
+import { dropoutMask } from './dropoutMask';
 import { erf } from './erf';
 import { exp } from './exp';
 import { expand } from './expand';
@@ -60,7 +60,7 @@ const ALL: readonly OpDef[] = [
   cast,
   concat,
   div,
-  dropout,
+  dropoutMask,
   equal,
   erf,
   exp,

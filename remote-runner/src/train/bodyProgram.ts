@@ -57,18 +57,26 @@ export function buildEvaluation(g: Builder, model: CausalLm, shape: BatchShape):
   return g.graph;
 }
 
-/**
- * @param trainable names of the parameters that are trained; no gradient is computed for the others
- * @param accumulate add gradients to what is there instead of replacing it
- */
+export interface TrainingOptions {
+  /** Names of the parameters that are trained; no gradient is computed for the others. */
+  readonly trainable: ReadonlySet<string>;
+  /** Add gradients to what is there instead of replacing it. */
+  readonly accumulate: boolean;
+  /** Keep only what enters each layer, and compute the rest again in the backward half. */
+  readonly checkpointing: boolean;
+}
+
 export function buildTraining(
   g: Builder,
   model: CausalLm,
   shape: BatchShape,
-  trainable: ReadonlySet<string>,
-  accumulate: boolean,
+  { trainable, accumulate, checkpointing }: TrainingOptions,
 ): TrainingGraphs {
-  const { hidden, parameters } = body(g, model, shape, { seed: () => g.input(BODY.seed, 'int64', []) });
+  const kept = new Set<Value>();
+  const { hidden, parameters } = body(g, model, shape, {
+    seed: () => g.input(BODY.seed, 'int64', []),
+    enters: (x) => kept.add(x),
+  });
   const forwardCount = g.graph.nodes.length;
   g.output(BODY.hidden, hidden);
   const dHidden = g.input(BODY.dHidden, 'float32', hidden.shape);
@@ -97,14 +105,18 @@ export function buildTraining(
       rowSparse.push(output);
     });
   });
-  return { ...splitForwardBackward(g.graph, forwardCount, new Set([BODY.hidden])), dense, rowSparse };
+  return {
+    ...splitForwardBackward(g.graph, forwardCount, new Set([BODY.hidden]), checkpointing ? kept : undefined),
+    dense,
+    rowSparse,
+  };
 }
 
 function body(
   g: Builder,
   model: CausalLm,
   { batch, length, tokens }: BatchShape,
-  training: { seed: () => Value } | null,
+  training: { seed: () => Value; enters: (x: Value) => void } | null,
 ) {
   const ids = g.input(BODY.ids, 'int64', [tokens]);
   const positions = g.input(BODY.positions, 'int64', [tokens]);
@@ -121,13 +133,14 @@ function body(
   const dropout = (x: Value, p: number): Value => {
     if (!training || p === 0) return x;
     seed ??= training.seed();
-    return g.apply('Dropout', [x, seed], { p, layer: sites++ });
+    return g.mul(x, g.apply('DropoutMask', [seed], { shape: x.shape, p, layer: sites++ }));
   };
   const hidden = model.body({
     g,
     ids,
     positions,
     dropout,
+    ...(training && { enters: training.enters }),
     attend: causalAttention(g, { batch, length, packing, dropout: (x) => dropout(x, model.attentionDropout) }),
     param,
   });

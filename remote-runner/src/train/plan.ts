@@ -142,6 +142,7 @@ export function planFingerprint(recipe: Recipe, train: readonly Sample[]): strin
     early_stopping_threshold: _threshold,
     metric_for_best_model: _metric,
     max_steps: _max,
+    gradient_checkpointing: _checkpointing,
     num_train_epochs: _epochs,
     per_device_eval_batch_size: _evalBatch,
     $schema: _schema,

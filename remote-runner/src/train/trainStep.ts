@@ -27,6 +27,8 @@ export interface TrainStepOptions {
   readonly model: CausalLm;
   readonly parameters: Arena;
   readonly gradients: Arena;
+  /** Keep little between forward and backward, and compute the rest again. Default false. */
+  readonly checkpointing?: boolean;
 }
 
 export interface AccumulateOptions {
@@ -268,8 +270,12 @@ export class TrainStep {
   }
 
   private async compileTraining(shape: BatchShape, accumulate: boolean): Promise<TrainingProgram> {
-    const { engine, newBuilder, model } = this.options;
-    const graphs = buildTraining(newBuilder('body'), model, shape, this.trainable, accumulate);
+    const { engine, newBuilder, model, checkpointing = false } = this.options;
+    const graphs = buildTraining(newBuilder('body'), model, shape, {
+      trainable: this.trainable,
+      accumulate,
+      checkpointing,
+    });
     const [forward, backward] = [await engine.compile(graphs.forward), await engine.compile(graphs.backward)];
     const buffers = new Map<string, Value>();
     for (const { buffer } of graphs.saved) buffers.set(buffer, graphs.forward.outputs.get(buffer)!);

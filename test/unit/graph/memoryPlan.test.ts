@@ -110,14 +110,19 @@ const GPT_NEO = {
   attention_dropout: 0.1,
 };
 
-function bodies(tokens: number): [string, Graph][] {
+function bodies(tokens: number, checkpointing = false): [string, Graph][] {
   const model = gptNeo.parse(GPT_NEO, 'config.json');
   const trainable = new Set(model.parameters.map(({ name }) => name));
   const shape = { batch: 2, length: 9, tokens };
-  const { forward, backward } = buildTraining(newBuilder('body'), model, shape, trainable, true);
+  const { forward, backward } = buildTraining(newBuilder('body'), model, shape, {
+    trainable,
+    accumulate: true,
+    checkpointing,
+  });
+  const how = checkpointing ? ', layers computed again' : '';
   return [
-    [`forward of ${tokens} tokens`, forward],
-    [`backward of ${tokens} tokens`, backward],
+    [`forward of ${tokens} tokens${how}`, forward],
+    [`backward of ${tokens} tokens${how}`, backward],
   ];
 }
 
@@ -125,20 +130,22 @@ const head = newBuilder('head');
 buildHeadTraining(head, { rows: 16, hidden: 8, vocab: 20_000 }, true);
 
 describe('ONNX Runtime runs the nodes in the order that the plan takes for granted', () => {
-  it.each([...bodies(18), ...bodies(14), ['a head of three blocks', head.graph] as [string, Graph]])(
-    '%s',
-    async (_, graph) => {
-      const { model, inner } = buildModel(optimize(graph, ops), ops);
-      const nodes = model.graph!.node!;
-      const expected = executionOrder(nodes).map((index) => nodes[index]!.name);
-      // As the engine gives it: all that is planned is a result.
-      expect(await orderOf(encodeModel(model, inner), graph)).toEqual(expected);
-    },
-  );
+  it.each([
+    ...bodies(18),
+    ...bodies(14),
+    ...bodies(14, true),
+    ['a head of three blocks', head.graph] as [string, Graph],
+  ])('%s', async (_, graph) => {
+    const { model, inner } = buildModel(optimize(graph, ops), ops);
+    const nodes = model.graph!.node!;
+    const expected = executionOrder(nodes).map((index) => nodes[index]!.name);
+    // As the engine gives it: all that is planned is a result.
+    expect(await orderOf(encodeModel(model, inner), graph)).toEqual(expected);
+  });
 });
 
 describe('no two living values lie in one place', () => {
-  it.each(bodies(14))('%s', (_, graph) => {
+  it.each([...bodies(14), ...bodies(14, true)])('%s', (_, graph) => {
     const built = buildModel(optimize(graph, ops), ops);
     const plan = planMemory(built, NO_SIZE);
     expect(plan.values.length).toBeGreaterThan(30);

@@ -17,7 +17,7 @@ it('prints sources, nodes with their types, attributes and places, and results',
     g.output('sum', g.concat([shifted, g.mul(right!, g.constant(Float32Array.of(1, 2), 'float32', [2]))], 1));
     g.output('slice', g.apply('Cast', [shifted], { to: 'float64' }));
     g.output('x_again', x);
-    g.apply('Dropout', [x, g.input('seed', 'int64', [])], { p: 0.1, layer: 0 });
+    g.apply('DropoutMask', [g.input('seed', 'int64', [])], { shape: [2, 3], p: 0.1, layer: 0 });
   });
   expect(printGraph(g.graph)).toBe(
     [
@@ -31,7 +31,7 @@ it('prints sources, nodes with their types, attributes and places, and results',
       '  %mul_12: float32[2, 2] = Mul(%split_6, const float32[2])  # h.0',
       '  %concat_14: float32[2, 3] = Concat(%add_9, %mul_12) axis=1  # h.0',
       '  %cast_16: float64[2, 1] = Cast(%add_9) to=float64  # h.0',
-      '  %dropout_19: float32[2, 3], %dropout_20: float32[2, 3] = Dropout(x, seed) p=0.1 layer=0  # h.0',
+      '  %dropoutmask_19: float32[2, 3] = DropoutMask(seed) shape=[2, 3] p=0.1 layer=0  # h.0',
       '  out sum = %concat_14',
       '  out slice = %cast_16',
       '  out x_again = x',

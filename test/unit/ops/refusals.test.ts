@@ -50,10 +50,10 @@ const REFUSED: Record<string, [(g: Builder) => unknown, RegExp]> = {
   ],
   'a condition that is a number': [(g) => g.where(float(g, 2), 1, float(g, 2)), /condition must be bool/],
   'dropping everything': [
-    (g) => g.node('Dropout', [float(g, 2), whole(g)], { p: 1, layer: 0 }),
+    (g) => g.node('DropoutMask', [whole(g)], { shape: [2], p: 1, layer: 0 }),
     /p must lie between 0 and 1/,
   ],
-  'dropping nothing': [(g) => g.node('Dropout', [float(g, 2), whole(g)], { p: 0, layer: 0 }), /leave the node out/],
+  'dropping nothing': [(g) => g.node('DropoutMask', [whole(g)], { shape: [2], p: 0, layer: 0 }), /leave the node out/],
   'scale and bias of another width': [
     (g) => g.layerNorm(float(g, 2, 4), float(g, 3), float(g, 4), 1e-5),
     /must be \[4\], not \[3\]/,

@@ -8,6 +8,7 @@ import { foldConstants } from './foldConstants';
 import { foldTransposes } from './foldTransposes';
 import { fuseGemm } from './fuseGemm';
 import { hoistRowScales } from './hoistRowScales';
+import { inOrder } from './inOrder';
 import { orientProducts } from './orientProducts';
 
 export function optimize(graph: Graph, ops: OpRegistry): Graph {
@@ -18,5 +19,5 @@ export function optimize(graph: Graph, ops: OpRegistry): Graph {
   g = deadCode(g);
   g = fuseGemm(g);
   g = orientProducts(g, (to) => new Builder(ops, to));
-  return deadCode(commonSubexpressions(g));
+  return inOrder(deadCode(commonSubexpressions(g)));
 }

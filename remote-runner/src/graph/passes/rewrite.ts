@@ -11,10 +11,13 @@ export interface Rewriter {
 /**
  * Copies `graph` node by node. `visit` may return the values that replace a node's outputs (having written what it
  * likes to `rewriter.to`), `'drop'` for a node that nothing needs, or null to copy it.
+ *
+ * @param nodes those of the graph, in another topological order
  */
 export function rewrite(
   graph: Graph,
   visit: (node: Node, rewriter: Rewriter) => readonly Value[] | 'drop' | null,
+  nodes: readonly Node[] = graph.nodes,
 ): Graph {
   const to = new Graph(graph.name);
   const mapped = new Map<Value, Value>();
@@ -36,7 +39,7 @@ export function rewrite(
   };
   const rewriter: Rewriter = { from: graph, to, map };
   for (const input of graph.inputs) mapped.set(input, to.addInput(input.name, input));
-  for (const node of graph.nodes) {
+  for (const node of nodes) {
     const replaced = visit(node, rewriter);
     if (replaced === 'drop') continue;
     const outputs = replaced ?? copyNode(node, rewriter).outputs;

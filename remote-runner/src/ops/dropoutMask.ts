@@ -1,64 +1,53 @@
 import { GraphError, type Node, sameShape, type TensorType } from '../graph/ir';
-import { differentiable, type OnnxEmitter, type OpDef } from './op';
-import { given, numberAttribute, requireDType, requireFloat, requireRank } from './typeRules';
+import { noGradient, type OnnxEmitter, type OpDef } from './op';
+import { given, intsAttribute, numberAttribute, requireDType } from './typeRules';
 
 /**
- * Zeroes each element of x with probability `p` and scales the others by 1/(1 − p) (Srivastava et al. 2014).
- * Inputs: x [.., C], and `seed`, an int64 or uint64 scalar that is fed anew at each step. Attribute `layer`: a whole number of
- * its own for each place in the model. Outputs: y, and the mask (0 or 1/(1 − p)) that dx = dy · mask reuses.
+ * What dropout multiplies by (Srivastava et al. 2014): 0 with probability `p`, else 1/(1 − p). float32 of attribute `shape`
+ * [.., C], from `seed`, an int64 or uint64 scalar that is fed anew at each step. Attribute `layer`: a whole number of its
+ * own for each place in the model.
  *
  * The mask depends on (seed, layer, p, shape) alone: a resumed run repeats it, and integer arithmetic makes it the same on
  * every device and with any number of threads. Stock kernels know no seed per run, so the graph holds the generator:
  *   key = mix(seed + mix(layer + 1)),  v_i = mix(key + i · GAMMA)   SplitMix64 (Steele, Lea & Flood 2014)
  *   h(row, column) = v_row · v_(rows + column)  mod 2⁶⁴               multiply-shift on pairs (Thorup 2015, "High speed hashing")
  *   an element is kept where h < (1 − p) · 2⁶⁴.
- * Only the short vectors v are mixed; of x's size there are a product, a comparison, a cast and a scaling. Hashing every
- * element's index with a 32-bit mixer takes three times as long.
+ * Only the short vectors v are mixed; of the mask's size there are a product, a comparison, a cast and a scaling. Hashing
+ * every element's index with a 32-bit mixer takes three times as long.
  */
-export const dropout: OpDef = {
-  name: 'Dropout',
+export const dropoutMask: OpDef = {
+  name: 'DropoutMask',
   infer: (inputs, attributes) => {
-    const [x, seed] = [given(inputs, 0), given(inputs, 1)];
-    requireFloat(x);
-    requireRank(x, 'x', 1);
+    const seed = given(inputs, 0);
     requireDType(seed, 'the seed', 'int64', 'uint64');
     if (!sameShape(seed.shape, [])) throw new GraphError('the seed must be a scalar');
+    const shape = intsAttribute(attributes, 'shape');
+    if (shape.length === 0) throw new GraphError('the mask must have a dimension');
     const p = numberAttribute(attributes, 'p');
     if (!(p > 0 && p < 1)) throw new GraphError(`p must lie between 0 and 1, not ${p}: leave the node out for 0`);
     const layer = numberAttribute(attributes, 'layer');
     if (!Number.isInteger(layer) || layer < 0) throw new GraphError(`layer must be a whole number, not ${layer}`);
-    return [x, x].map(({ dtype, shape }) => ({ dtype, shape }));
+    return [{ dtype: 'float32', shape }];
   },
-  gradient: differentiable(({ g, dy, output }) => [g.mul(dy, output(1)), null]),
+  gradient: noGradient('a mask is drawn from whole numbers'),
   onnx: (node, emit) => {
-    const x = node.inputs[0]!;
     const scale = 1 / (1 - numberAttribute(node.attributes, 'p'));
-    const kept = emitKept(node, emit);
-    const float32 = { dtype: 'float32', shape: x.shape } as const;
-    const scaled = x.dtype === 'float32' ? emit.output(1) : emit.temporary(float32);
-    const ones = emit.temporary(float32);
-    emit.node('Cast', [kept], [ones], { to: 'float32' });
-    emit.node('Mul', [ones, emit.scalar(scale, 'float32')], [scaled]);
-    if (x.dtype !== 'float32') emit.node('Cast', [scaled], [emit.output(1)], { to: x.dtype });
-    emit.node('Mul', [emit.input(0), emit.output(1)], [emit.output(0)]);
+    const ones = emit.temporary({ dtype: 'float32', shape: intsAttribute(node.attributes, 'shape') });
+    emit.node('Cast', [emitKept(node, emit)], [ones], { to: 'float32' });
+    emit.node('Mul', [ones, emit.scalar(scale, 'float32')], [emit.output(0)]);
   },
   examples: [
     {
-      name: 'a batch',
-      inputs: [{ shape: [2, 3, 5] }, { dtype: 'int64', shape: [], data: [42] }],
-      attributes: { p: 0.3, layer: 2 },
-      cotangents: [0],
-      shapes: [
-        [2, 3, 5],
-        [2, 3, 5],
-      ],
+      name: 'of a batch',
+      inputs: [{ dtype: 'int64', shape: [], data: [42] }],
+      attributes: { shape: [2, 3, 5], p: 0.3, layer: 2 },
+      shapes: [[2, 3, 5]],
     },
     {
-      name: 'a vector, unsigned seed',
-      inputs: [{ shape: [9] }, { dtype: 'uint64', shape: [], data: [2 ** 63] }],
-      attributes: { p: 0.5, layer: 0 },
-      cotangents: [0],
-      shapes: [[9], [9]],
+      name: 'of a vector, unsigned seed',
+      inputs: [{ dtype: 'uint64', shape: [], data: [2 ** 63] }],
+      attributes: { shape: [9], p: 0.5, layer: 0 },
+      shapes: [[9]],
     },
   ],
 };
@@ -67,9 +56,9 @@ const GAMMA = 0x9e3779b97f4a7c15n;
 const MIX_1 = 0xbf58476d1ce4e5b9n;
 const MIX_2 = 0x94d049bb133111ebn;
 
-/** Writes the truth values of x's shape that say which elements stay; returns their name. */
+/** Writes the truth values that say which elements stay; returns their name. */
 function emitKept(node: Node, emit: OnnxEmitter): string {
-  const { shape } = node.inputs[0]!;
+  const shape = intsAttribute(node.attributes, 'shape');
   const columns = shape.at(-1)!;
   const rowShape = [...shape.slice(0, -1), 1];
   const rows = rowShape.reduce((n, size) => n * size, 1);
@@ -87,7 +76,7 @@ function emitKept(node: Node, emit: OnnxEmitter): string {
   };
 
   const salt = mix(BigInt(numberAttribute(node.attributes, 'layer')) + 1n);
-  const seed = node.inputs[1]!.dtype === 'uint64' ? emit.input(1) : op('Cast', [emit.input(1)], { to: 'uint64' });
+  const seed = node.inputs[0]!.dtype === 'uint64' ? emit.input(0) : op('Cast', [emit.input(0)], { to: 'uint64' });
   const key = mixed(op('Add', [seed, emit.uint64(salt)]));
 
   const counter = op('Range', [emit.scalar(0, 'int64'), emit.scalar(rows + columns, 'int64'), emit.scalar(1, 'int64')]);
