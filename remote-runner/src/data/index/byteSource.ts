@@ -7,6 +7,8 @@ export interface ByteSource {
   readonly size: number;
   /** Of the last change; 0 for text that is in no file. */
   readonly mtimeMs: number;
+  /** What it holds, where that is in no file. */
+  readonly text?: string;
   /** Up to `length` bytes from `offset` on; fewer only at the end. */
   read(offset: number, length: number): Promise<Buffer>;
   close(): Promise<void>;
@@ -64,6 +66,7 @@ export function textBytes(text: string): ByteSource {
   return {
     size: bytes.length,
     mtimeMs: 0,
+    text,
     read: async (offset, length) => bytes.subarray(offset, offset + length),
     close: async () => {},
   };

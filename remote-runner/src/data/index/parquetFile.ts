@@ -5,6 +5,7 @@ import { compressors } from 'hyparquet-compressors';
 import { openParquet, orInvalid } from '../readers/parquet';
 import type { ByteSource } from './byteSource';
 import type { RowSource, SourceRow } from './rowSource';
+import type { SourceSpec } from './sourceSpec';
 
 /** Rows decoded at a time: neighbours of those that are asked for are likely next. */
 const BLOCK = 256;
@@ -36,6 +37,10 @@ export class ParquetFile implements RowSource {
 
   get indexed(): number {
     return this.bytes;
+  }
+
+  spec(): SourceSpec {
+    return { kind: 'parquet', path: this.path, key: this.key };
   }
 
   onProgress(): void {}

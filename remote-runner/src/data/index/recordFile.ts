@@ -8,6 +8,7 @@ import { type RecordParser, recordParser } from './parseRecord';
 import { type IndexMark, RowIndex } from './rowIndex';
 import type { RowSource, SourceRow } from './rowSource';
 import { createScanner, FILE_START, type ScannerKind } from './scanner';
+import type { SourceSpec } from './sourceSpec';
 
 const FIRST_PIECE = 64 << 10;
 const LARGEST_PIECE = 4 << 20;
@@ -101,6 +102,11 @@ export class RecordFile implements RowSource {
   /** No more pieces will come. */
   fail(error: unknown): void {
     this.#settle?.reject(error);
+  }
+
+  spec(): SourceSpec {
+    const { text } = this.source;
+    return { kind: 'records', options: this.options, index: this.toPiece(), ...(text === undefined ? {} : { text }) };
   }
 
   /** The index as one piece, for the cache. */

@@ -1,5 +1,6 @@
 /** A file whose rows can be read from any place. */
 import type { TuneyardError } from '@protocol/errors';
+import type { SourceSpec } from './sourceSpec';
 
 export interface SourceRow {
   /** From 0. */
@@ -35,6 +36,8 @@ export interface RowSource {
   read(from: number, count: number, signal?: AbortSignal): Promise<SourceRow[]>;
   /** The row on a line, or the one that begins next. */
   rowAtLine(line: number, signal?: AbortSignal): Promise<number | undefined>;
+  /** For another thread to open it; only once it is whole. */
+  spec(): SourceSpec;
   onProgress(listener: () => void): void;
   close(): Promise<void>;
 }

@@ -1,12 +1,16 @@
 /** A dataset that is being looked at: its files, opened where they lie, and the rows as the model sees them. */
 import { isAbsolute, resolve } from 'node:path';
-import type { DatasetSample, OpenDataset, OpenedDataset, RowHead } from '@protocol/dataset';
+import type { DatasetReport, DatasetSample, OpenDataset, OpenedDataset, RowHead } from '@protocol/dataset';
 import { TuneyardError } from '@protocol/errors';
 import type { DatasetRecipe } from '@protocol/recipe';
 import { openSource } from '../index/openSource';
 import type { RowSource, SourceRow } from '../index/rowSource';
+import { loadReport, reportKey, saveReport } from '../report/reportCache';
+import type { ReportParams } from '../report/reportTask';
+import { DataThread } from '../workers/dataThread';
 import { SampleView } from './sampleView';
 import { type SessionModel, sessionModel } from './sessionModel';
+import type { ViewSpec } from './viewSpec';
 
 /** Rows whose columns are looked at before anything is shown. */
 const FIRST_ROWS = 100;
@@ -34,6 +38,11 @@ interface OpenFile {
 export class DatasetSession {
   #files: OpenFile[] = [];
   #view: SampleView | undefined;
+  #spec: ViewSpec | undefined;
+  #seed = 0;
+  #weights: number | undefined;
+  /** Aborted when something else is opened. */
+  #opening = new AbortController();
   /** Row → tokens, problem: what a list shows again and again. */
   readonly #heads = new Map<number, { length?: number; words: string; problem?: string }>();
 
@@ -41,6 +50,8 @@ export class DatasetSession {
 
   /** @throws TuneyardError of the files, the template, the tokenizer */
   async open(params: OpenDataset, signal?: AbortSignal): Promise<OpenedDataset> {
+    this.#opening.abort();
+    this.#opening = new AbortController();
     const recipe = params.dataset;
     const loading = params.model === undefined ? undefined : sessionModel(params.model, signal);
     loading?.catch(() => {});
@@ -60,14 +71,17 @@ export class DatasetSession {
       warnings.push(`The model has ${maxLength} positions: samples are cut there, not at ${params.max_length}.`);
     }
     this.#heads.clear();
-    this.#view = new SampleView({
+    this.#spec = {
       recipe,
       columns,
-      tokenizer: model?.tokenizer,
       maxLength,
       path: first.source.path,
       fileFormat: first.source.format,
-    });
+      ...(model && { model: model.dir }),
+    };
+    this.#seed = params.seed;
+    this.#weights = model?.weights;
+    this.#view = new SampleView({ ...this.#spec, tokenizer: model?.tokenizer });
     this.#tellIndexed();
     return {
       sources: this.#files.map(({ source }) => ({
@@ -129,7 +143,38 @@ export class DatasetSession {
     return found ? view.sample(found.row, found.source.source.path, found.at) : null;
   }
 
+  /** @throws TuneyardError `cancelled`, also when something else is opened; what reading the files throws */
+  async report(tell: (piece: { done: number; total: number }) => void, caller?: AbortSignal): Promise<DatasetReport> {
+    this.#opened();
+    const signal = AbortSignal.any([this.#opening.signal, ...(caller ? [caller] : [])]);
+    const files = this.#files;
+    await orAborted(Promise.all(files.map(({ source }) => source.whole)), signal);
+    const params: ReportParams = {
+      files: files.map(({ source }) => source.spec()),
+      view: this.#spec!,
+      seed: this.#seed,
+      heldOut: files.map(({ split }) => split === 'eval'),
+      ...(this.#weights === undefined ? {} : { weights: this.#weights }),
+    };
+    const key = await reportKey(
+      files.map(({ source }) => source.key),
+      params,
+    );
+    const known = await loadReport(key);
+    if (known) return known;
+    const thread = new DataThread();
+    try {
+      const report = await orAborted(thread.run('report', params, { onPiece: tell, signal }), signal);
+      await saveReport(key, report);
+      return report;
+    } finally {
+      // With its own threads.
+      await thread.close();
+    }
+  }
+
   async close(): Promise<void> {
+    this.#opening.abort();
     const files = this.#files;
     this.#files = [];
     await Promise.allSettled(files.map(({ source }) => source.close()));
@@ -222,4 +267,19 @@ function tokenizerFacts({ dir, tokenizer, hasChatTemplate }: SessionModel): Open
 
 function absolute(path: string): string {
   return isAbsolute(path) ? path : resolve(path);
+}
+
+/** What takes no signal, given up when it fires. */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  let abort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(new TuneyardError('cancelled', 'cancelled.'));
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }

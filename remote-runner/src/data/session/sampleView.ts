@@ -29,6 +29,20 @@ export interface RowFacts {
   problem?: string;
 }
 
+export interface RowMeasures {
+  /** Before truncation. */
+  length: number;
+  /** After truncation. */
+  supervised: number;
+  /** All of it; absent where it cannot be made. */
+  text?: string;
+  /** What is to be written, where that is a part. */
+  target?: string;
+  /** Of a class. */
+  label?: string;
+  problem?: string;
+}
+
 export class SampleView {
   readonly format: DatasetFormat;
   readonly possible: DatasetFormat[];
@@ -46,6 +60,26 @@ export class SampleView {
     this.format = recipe.template !== undefined ? 'template' : template.target === undefined ? 'text' : 'text-target';
     this.possible = [this.format];
     this.#rows = { path, format: options.fileFormat, rows: [], columns: [...columns], template };
+  }
+
+  /** Everything about a row that counts over the whole set. */
+  measure(row: SourceRow, path: string): RowMeasures {
+    const none = { length: 0, supervised: 0 };
+    if (!row.values) return { ...none, problem: row.error?.what ?? 'the row cannot be read.' };
+    try {
+      const { prompt, completion } = renderRow(this.#rows.template, row.values, { file: path, line: row.line });
+      const target = this.targetColumn === undefined ? undefined : completion;
+      const { length, supervised, problem } = this.#tokenize(row, path);
+      return {
+        length,
+        supervised,
+        text: prompt + completion,
+        ...(target === undefined ? {} : { target }),
+        ...(problem === undefined ? {} : { problem }),
+      };
+    } catch (error) {
+      return { ...none, problem: whatOf(error) };
+    }
   }
 
   facts(row: SourceRow, path: string): RowFacts {

@@ -26,6 +26,15 @@ export async function serveDataset(input: Readable, output: Writable, version: s
   peer.handle('dataset/open', (params, signal) => session.open(params, signal));
   peer.handle('dataset/rows', ({ from, count }, signal) => session.rows(from, count, signal));
   peer.handle('dataset/sample', (which, signal) => session.sample(which, signal));
+  peer.handle('dataset/report', (_, signal) => {
+    let last = 0;
+    return session.report((piece) => {
+      const now = performance.now();
+      if (piece.done < piece.total && now - last < TELL_EVERY_MS) return;
+      last = now;
+      void peer.notify('dataset/progress', piece);
+    }, signal);
+  });
 
   const closed = new Promise<void>((resolve) => {
     peer.onClose(resolve);

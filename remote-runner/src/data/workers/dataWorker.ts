@@ -1,11 +1,16 @@
 /** A thread that reads data (dist/dataWorker.mjs): what takes long happens here, so that who asks is answered meanwhile. */
 import { parentPort } from 'node:worker_threads';
+import { analyseTask, prepareTask } from '../report/analyseTask';
+import { reportTask } from '../report/reportTask';
 import { indexTask } from './indexTask';
 import type { TaskHandlers, TaskName } from './tasks';
 import { type FromWorker, type ToWorker, toPlain } from './workerMessages';
 
 const handlers: TaskHandlers = {
   index: indexTask,
+  prepare: prepareTask,
+  analyse: analyseTask,
+  report: reportTask,
 };
 
 const running = new Map<number, AbortController>();
@@ -16,12 +21,19 @@ async function run<N extends TaskName>(id: number, name: N, params: unknown): Pr
   running.set(id, stop);
   try {
     const result = await handlers[name](params as never, (piece) => send({ id, type: 'piece', piece }), stop.signal);
-    send({ id, type: 'done', result });
+    // Large buffers go over; they are not copied.
+    parentPort?.postMessage({ id, type: 'done', result } satisfies FromWorker, buffersOf(result));
   } catch (error) {
     send({ id, type: 'failed', error: toPlain(error) });
   } finally {
     running.delete(id);
   }
+}
+
+function buffersOf(result: object | null): ArrayBuffer[] {
+  return Object.values(result ?? {}).flatMap((value: unknown) =>
+    ArrayBuffer.isView(value) && value.buffer instanceof ArrayBuffer ? [value.buffer] : [],
+  );
 }
 
 parentPort?.on('message', (message: ToWorker) => {

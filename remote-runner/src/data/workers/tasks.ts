@@ -1,15 +1,25 @@
 /** What threads do for a dataset. A new task is a line here and one in the table of dataWorker.ts. */
+
+import type { DatasetReport } from '@protocol/dataset';
 import type { IndexPiece } from '../index/buildIndex';
 import type { ScannerKind } from '../index/scanner';
+import type { AnalyseParams, PrepareParams } from '../report/analyseTask';
+import type { ChunkFacts } from '../report/chunkFacts';
+import type { ReportParams } from '../report/reportTask';
 
 export interface Tasks {
   /** Goes through a file; the index comes in pieces. */
   index: { params: { path: string; kind: ScannerKind; hasHeader: boolean }; piece: IndexPiece; result: null };
+  /** Before `analyse`. */
+  prepare: { params: PrepareParams; piece: never; result: null };
+  analyse: { params: AnalyseParams; piece: never; result: ChunkFacts };
+  /** Has threads of its own, of which each does the two above. */
+  report: { params: ReportParams; piece: { done: number; total: number }; result: DatasetReport };
 }
 
 export type TaskName = keyof Tasks;
 
-/** How a task is done. Buffers in `transfer` go with the answer and are not copied. */
+/** How a task is done. */
 export type TaskHandlers = {
   [N in TaskName]: (
     params: Tasks[N]['params'],

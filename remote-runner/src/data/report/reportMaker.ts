@@ -1,0 +1,259 @@
+/**
+ * Puts together what is found in chunks of rows. Memory: 13 bytes a row, 8 more for the table of texts, and 80 for each of the first
+ * million rows, among which near-duplicates are looked for.
+ */
+import type { DatasetReport, Finding, FindingKind } from '@protocol/dataset';
+import { FINDING_KINDS } from '@protocol/dataset';
+import { splitSamples } from '../dataset';
+import { adviceFor } from './advice';
+import { type ChunkFacts, type ChunkFinding, HAS_MINHASH, MOST_FINDINGS, MOST_LABELS, USABLE } from './chunkFacts';
+import { findingText } from './findingText';
+import { lengthBins, lengthFigures } from './lengths';
+import { BANDS, MINIMA } from './minHash';
+import { findNearRows } from './nearRows';
+import type { ReportParams } from './reportTask';
+import { RowTable } from './rowTable';
+import { SCRIPTS } from './textOddities';
+
+/** Near-duplicates are looked for among so many rows. */
+const MOST_COMPARED = 1_000_000;
+/** A script that so many of the letters are of is the data's own; rows in others are told. */
+const MAIN_SCRIPT = 0.8;
+/** The largest class has so many times the rows of the smallest. */
+const UNBALANCED = 5;
+
+type FoundRow = Finding['rows'][number];
+
+export class ReportMaker {
+  readonly #total: number;
+  readonly #firstRow: number[];
+  readonly #flags: Uint8Array;
+  readonly #lines: Uint32Array;
+  readonly #hashes: Uint32Array;
+  readonly #scripts: Uint8Array;
+  readonly #compared: number;
+  readonly #minima: Uint8Array;
+  readonly #bands: Uint32Array;
+  readonly #letters = new Float64Array(SCRIPTS.length);
+  /** Tokens before truncation → rows. */
+  readonly #lengths = new Map<number, number>();
+  readonly #found = new Map<FindingKind, { count: number; rows: ChunkFinding[] }>();
+  #labels: Map<string, number> | undefined = new Map();
+  #tokens = 0;
+  #trainTokens = 0;
+  #supervised = 0;
+  #trainSupervised = 0;
+  #truncated = 0;
+  #usable = 0;
+  /** [rows] 0: not used, 1: trained on, 2: held out. */
+  readonly #parts: Uint8Array;
+
+  constructor(
+    private readonly params: ReportParams,
+    rows: readonly number[],
+  ) {
+    let first = 0;
+    this.#firstRow = rows.map((count) => {
+      const mine = first;
+      first += count;
+      return mine;
+    });
+    this.#total = first;
+    this.#flags = new Uint8Array(first);
+    this.#lines = new Uint32Array(first);
+    this.#hashes = new Uint32Array(2 * first);
+    this.#scripts = new Uint8Array(first);
+    this.#compared = Math.min(first, MOST_COMPARED);
+    this.#minima = new Uint8Array(MINIMA * this.#compared);
+    this.#bands = new Uint32Array(BANDS * this.#compared);
+    this.#parts = partsOf(params, rows);
+  }
+
+  wantsNear(file: number, from: number, count: number): boolean {
+    return this.#firstRow[file]! + from + count <= this.#compared;
+  }
+
+  take(file: number, facts: ChunkFacts): void {
+    const first = this.#firstRow[file]! + facts.from;
+    this.#flags.set(facts.flags, first);
+    this.#lines.set(facts.lines, first);
+    this.#hashes.set(facts.hashes, 2 * first);
+    this.#scripts.set(facts.scripts, first);
+    if (facts.minima && facts.bands) {
+      this.#minima.set(facts.minima, MINIMA * first);
+      this.#bands.set(facts.bands, BANDS * first);
+    }
+    for (let i = 0; i < SCRIPTS.length; i++) this.#letters[i]! += facts.letters[i]!;
+    const { maxLength } = this.params.view;
+    for (let i = 0; i < facts.count; i++) {
+      if (!(facts.flags[i]! & USABLE)) continue;
+      const length = facts.lengths[i]!;
+      const kept = Math.min(length, maxLength);
+      this.#usable++;
+      this.#lengths.set(length, (this.#lengths.get(length) ?? 0) + 1);
+      this.#tokens += kept;
+      this.#supervised += facts.supervised[i]!;
+      if (length > maxLength) this.#truncated++;
+      if (this.#parts[first + i] !== 1) continue;
+      this.#trainTokens += kept;
+      this.#trainSupervised += facts.supervised[i]!;
+    }
+    for (const kind of FINDING_KINDS) {
+      const mine = facts.findings[kind];
+      if (!mine) continue;
+      const known = this.#found.get(kind) ?? { count: 0, rows: [] };
+      known.count += mine.count;
+      // Chunks come in any order; the first rows are the ones kept.
+      const shifted = mine.rows.map((row) => ({ ...row, row: row.row + this.#firstRow[file]! }));
+      known.rows = [...known.rows, ...shifted].sort((a, b) => a.row - b.row).slice(0, MOST_FINDINGS);
+      this.#found.set(kind, known);
+    }
+    if (!facts.labels) this.#labels = undefined;
+    for (const [label, count] of facts.labels ?? []) {
+      this.#labels?.set(label, (this.#labels.get(label) ?? 0) + count);
+      if (this.#labels && this.#labels.size > MOST_LABELS) this.#labels = undefined;
+    }
+  }
+
+  /** @throws TuneyardError `cancelled` */
+  async finish(signal: AbortSignal): Promise<DatasetReport> {
+    const twins = this.#duplicates();
+    await this.#nearDuplicates(twins, signal);
+    const scripts = this.#languages();
+    const labels = this.#labelBalance();
+    const { maxLength, model } = this.params.view;
+    const findings = FINDING_KINDS.flatMap((kind): Finding[] => {
+      const found = this.#found.get(kind);
+      if (!found || found.count === 0) return [];
+      const facts = { rows: this.#total, maxLength, compared: this.#compared, scripts, labels };
+      return [{ kind, count: found.count, text: findingText(kind, found.count, facts), rows: found.rows }];
+    });
+    const lengths = lengthFigures(this.#lengths);
+    let train = 0;
+    let held = 0;
+    for (const part of this.#parts) {
+      if (part === 1) train++;
+      else if (part === 2) held++;
+    }
+    return {
+      rows: this.#total,
+      usable: this.#usable,
+      train,
+      eval: held,
+      tokens: this.#tokens,
+      supervised: this.#supervised,
+      truncated: this.#truncated,
+      lengths,
+      histogram: lengthBins(this.#lengths),
+      ...(labels.length > 0 ? { labels } : {}),
+      languages: scripts,
+      findings,
+      advice: adviceFor({
+        tokens: this.#trainTokens,
+        supervised: this.#trainSupervised,
+        weights: this.params.weights,
+        rows: this.#total,
+        evalRows: held,
+        maxLength,
+        p95: lengths.p95,
+        inWords: model === undefined,
+        findings,
+      }),
+      cached: false,
+    };
+  }
+
+  /** Exact ones, and exact leakage. @returns whether a row has an earlier one with its text */
+  #duplicates(): Uint8Array {
+    const twins = new Uint8Array(this.#total);
+    const all = new RowTable(this.#hashes, this.#usable);
+    /** For each text the first row that is trained on. */
+    const trained = new RowTable(this.#hashes, this.#usable);
+    for (let row = 0; row < this.#total; row++) {
+      if (!(this.#flags[row]! & USABLE)) continue;
+      const first = all.firstLike(row);
+      if (this.#parts[row] === 1) trained.firstLike(row);
+      if (first === row) continue;
+      twins[row] = 1;
+      this.#add('duplicate', this.#pair(row, first));
+    }
+    for (let row = 0; row < this.#total; row++) {
+      if (this.#parts[row] !== 2 || !(this.#flags[row]! & USABLE)) continue;
+      const other = trained.like(row);
+      if (other === undefined) continue;
+      twins[row] = twins[row]! | 2;
+      this.#add('leakage', this.#pair(row, other, 'the same'));
+    }
+    return twins;
+  }
+
+  async #nearDuplicates(twins: Uint8Array, signal: AbortSignal): Promise<void> {
+    const { earlier, trained } = await findNearRows({
+      rows: this.#compared,
+      minima: this.#minima,
+      bands: this.#bands,
+      has: (row) => (this.#flags[row]! & HAS_MINHASH) !== 0,
+      isTrained: (row) => this.#parts[row] === 1,
+      isHeldOut: (row) => this.#parts[row] === 2,
+      signal,
+    });
+    for (let row = 0; row < this.#compared; row++) {
+      if (earlier[row]! >= 0 && !(twins[row]! & 1)) this.#add('near_duplicate', this.#pair(row, earlier[row]!));
+      if (trained[row]! >= 0 && !(twins[row]! & 2))
+        this.#add('leakage', this.#pair(row, trained[row]!, 'nearly the same'));
+    }
+    const leaks = this.#found.get('leakage');
+    leaks?.rows.sort((a, b) => a.row - b.row);
+  }
+
+  #languages(): DatasetReport['languages'] {
+    const letters = this.#letters.reduce((a, b) => a + b, 0);
+    if (letters === 0) return [];
+    const shares = SCRIPTS.map((script, i) => ({ script, share: this.#letters[i]! / letters, number: i }))
+      .filter(({ share }) => share > 0)
+      .sort((a, b) => b.share - a.share);
+    const main = shares[0]!;
+    if (main.share >= MAIN_SCRIPT && main.share < 1) {
+      for (let row = 0; row < this.#total; row++) {
+        const script = this.#scripts[row]!;
+        if (script === 255 || script === main.number) continue;
+        this.#add('language', { row, line: this.#lines[row]!, detail: SCRIPTS[script]! });
+      }
+    }
+    return shares.map(({ script, share }) => ({ script, share: Number(share.toPrecision(4)) }));
+  }
+
+  #labelBalance(): { label: string; count: number }[] {
+    const labels = [...(this.#labels ?? [])].map(([label, count]) => ({ label, count }));
+    labels.sort((a, b) => b.count - a.count || (a.label < b.label ? -1 : 1));
+    const [most, least] = [labels[0]?.count ?? 0, labels.at(-1)?.count ?? 0];
+    if (labels.length > 1 && most >= UNBALANCED * least) this.#found.set('unbalanced', { count: most, rows: [] });
+    return labels;
+  }
+
+  #pair(row: number, other: number, detail?: string): FoundRow {
+    return { row, line: this.#lines[row]!, with: other, ...(detail === undefined ? {} : { detail }) };
+  }
+
+  #add(kind: FindingKind, row: FoundRow): void {
+    const known = this.#found.get(kind);
+    if (!known) this.#found.set(kind, { count: 1, rows: [row] });
+    else if (++known.count && known.rows.length < MOST_FINDINGS) known.rows.push(row);
+  }
+}
+
+/** Which rows train and which are held out, as the run will have it. */
+function partsOf({ view, seed, heldOut }: ReportParams, rows: readonly number[]): Uint8Array {
+  const parts = new Uint8Array(rows.reduce((a, b) => a + b, 0));
+  const { recipe } = view;
+  const { train, test } = splitSamples(rows[0] ?? 0, recipe, seed);
+  for (const row of train.slice(0, recipe.max_train_samples)) parts[row] = 1;
+  for (const row of test.slice(0, recipe.max_eval_samples)) parts[row] = 2;
+  let first = rows[0] ?? 0;
+  for (let file = 1; file < rows.length; file++) {
+    const end = first + rows[file]!;
+    if (heldOut[file]) parts.fill(2, first, Math.min(end, first + (recipe.max_eval_samples ?? rows[file]!)));
+    first = end;
+  }
+  return parts;
+}
