@@ -130,6 +130,54 @@ export class RecordFile implements RowSource {
     return rows;
   }
 
+  /** Whether rows are elements of an array, with commas between them. */
+  get isArray(): boolean {
+    return this.options.kind === 'json';
+  }
+
+  get isText(): boolean {
+    return this.options.kind === 'paragraphs';
+  }
+
+  /** The header line as it stands in the file; undefined where there is none. */
+  async headerBytes(): Promise<Buffer | undefined> {
+    if (!this.options.header) return undefined;
+    let header: Buffer | undefined;
+    await this.#scan(
+      undefined,
+      (found) => {
+        header ??= found.bytes;
+        return false;
+      },
+      -1,
+    );
+    return header;
+  }
+
+  /** Every row's bytes as they stand in the file. @throws TuneyardError `dataset_invalid` for one that is too large */
+  async *records(signal?: AbortSignal): AsyncGenerator<{ row: number; bytes: Buffer }> {
+    const MANY = 500;
+    for (let from = 0; from < this.rows; ) {
+      const found: FoundRecord[] = [];
+      await this.#scan(
+        this.#index.before(from),
+        (one) => {
+          if (one.row >= from) found.push(one);
+          return found.length < MANY;
+        },
+        from,
+        signal,
+      );
+      if (found.length === 0) return;
+      for (const one of found) {
+        const { error } = one.bytes ? { error: undefined } : this.#toRow(one);
+        if (error) throw error;
+        yield { row: one.row, bytes: one.bytes! };
+      }
+      from += found.length;
+    }
+  }
+
   async rowAtLine(line: number, signal?: AbortSignal): Promise<number | undefined> {
     let row: number | undefined;
     await this.#scan(
@@ -209,7 +257,7 @@ export class RecordFile implements RowSource {
       const mine = row++;
       lastEnd = end;
       lastLine = endLine + 1;
-      if (isEnough || mine < 0) return;
+      if (isEnough || mine < Math.min(0, from)) return;
       const bytes =
         mine < from && from !== Number.POSITIVE_INFINITY ? undefined : kept.subarray(from_ - base, end - base);
       isEnough = !see({ row: mine, line, endLine, ...(bytes && { bytes }) });

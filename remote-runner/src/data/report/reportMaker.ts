@@ -163,6 +163,18 @@ export class ReportMaker {
     };
   }
 
+  /** In their order. @throws TuneyardError `cancelled` */
+  async duplicateRows(near: boolean, signal: AbortSignal): Promise<Uint32Array> {
+    const twins = this.#duplicates();
+    if (near)
+      await this.#nearDuplicates(twins, signal, (row) => {
+        twins[row] = twins[row]! | 1;
+      });
+    const rows: number[] = [];
+    for (let row = 0; row < twins.length; row++) if (twins[row]! & 1) rows.push(row);
+    return Uint32Array.from(rows);
+  }
+
   /** Exact ones, and exact leakage. @returns whether a row has an earlier one with its text */
   #duplicates(): Uint8Array {
     const twins = new Uint8Array(this.#total);
@@ -187,7 +199,7 @@ export class ReportMaker {
     return twins;
   }
 
-  async #nearDuplicates(twins: Uint8Array, signal: AbortSignal): Promise<void> {
+  async #nearDuplicates(twins: Uint8Array, signal: AbortSignal, see?: (row: number) => void): Promise<void> {
     const { earlier, trained } = await findNearRows({
       rows: this.#compared,
       minima: this.#minima,
@@ -198,7 +210,10 @@ export class ReportMaker {
       signal,
     });
     for (let row = 0; row < this.#compared; row++) {
-      if (earlier[row]! >= 0 && !(twins[row]! & 1)) this.#add('near_duplicate', this.#pair(row, earlier[row]!));
+      if (earlier[row]! >= 0 && !(twins[row]! & 1)) {
+        this.#add('near_duplicate', this.#pair(row, earlier[row]!));
+        see?.(row);
+      }
       if (trained[row]! >= 0 && !(twins[row]! & 2))
         this.#add('leakage', this.#pair(row, trained[row]!, 'nearly the same'));
     }

@@ -24,7 +24,18 @@ export interface ReportParams extends PrepareParams {
   weights?: number;
 }
 
-export const reportTask: TaskHandlers['report'] = async (params, tell, signal): Promise<DatasetReport> => {
+export const reportTask: TaskHandlers['report'] = async (params, tell, signal): Promise<DatasetReport> =>
+  (await gather(params, tell, signal)).finish(signal);
+
+/** Rows of the first file that say what an earlier one of it does. */
+export const duplicatesTask: TaskHandlers['duplicates'] = async ({ near, ...params }, tell, signal) =>
+  (await gather(params, tell, signal)).duplicateRows(near, signal);
+
+async function gather(
+  params: ReportParams,
+  tell: (piece: { done: number; total: number }) => void,
+  signal: AbortSignal,
+): Promise<ReportMaker> {
   const sources = await Promise.all(params.files.map(openSpec));
   const rows = sources.map((source) => source.rows);
   const bytes = sources.reduce((sum, source) => sum + source.bytes, 0);
@@ -72,12 +83,12 @@ export const reportTask: TaskHandlers['report'] = async (params, tell, signal): 
   if (wanted <= 1) {
     // This is a thread already.
     await goThrough((name, task) => HERE[name](task as never, () => {}, either) as never);
-    return maker.finish(signal);
+    return maker;
   }
   const settled = await Promise.allSettled(Array.from({ length: wanted }, work));
   // The one that broke first stopped the others.
   const failures = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as { code?: string }] : []));
   const failure = failures.find(({ code }) => code !== 'cancelled') ?? failures[0];
   if (failure) throw failure;
-  return maker.finish(signal);
-};
+  return maker;
+}

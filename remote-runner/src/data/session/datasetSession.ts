@@ -1,13 +1,15 @@
 /** A dataset that is being looked at: its files, opened where they lie, and the rows as the model sees them. */
 import { isAbsolute, resolve } from 'node:path';
-import type { DatasetReport, DatasetSample, OpenDataset, OpenedDataset, RowHead } from '@protocol/dataset';
+import type { DatasetFix, DatasetReport, DatasetSample, OpenDataset, OpenedDataset, RowHead } from '@protocol/dataset';
 import { TuneyardError } from '@protocol/errors';
 import type { DatasetRecipe } from '@protocol/recipe';
+import { applyFix, type FixContext, fixEdits } from '../fix/applyFix';
 import { openSource } from '../index/openSource';
 import type { RowSource, SourceRow } from '../index/rowSource';
 import { loadReport, reportKey, saveReport } from '../report/reportCache';
 import type { ReportParams } from '../report/reportTask';
 import { DataThread } from '../workers/dataThread';
+import type { Tasks } from '../workers/tasks';
 import { SampleView } from './sampleView';
 import { type SessionModel, sessionModel } from './sessionModel';
 import type { ViewSpec } from './viewSpec';
@@ -34,6 +36,8 @@ interface OpenFile {
   /** Which part of the data all of it is. */
   split?: 'eval';
 }
+
+type Tell = (piece: { done: number; total: number }) => void;
 
 export class DatasetSession {
   #files: OpenFile[] = [];
@@ -144,29 +148,76 @@ export class DatasetSession {
   }
 
   /** @throws TuneyardError `cancelled`, also when something else is opened; what reading the files throws */
-  async report(tell: (piece: { done: number; total: number }) => void, caller?: AbortSignal): Promise<DatasetReport> {
+  async report(tell: Tell, caller?: AbortSignal): Promise<DatasetReport> {
     this.#opened();
-    const signal = AbortSignal.any([this.#opening.signal, ...(caller ? [caller] : [])]);
+    const signal = this.#until(caller);
     const files = this.#files;
-    await orAborted(Promise.all(files.map(({ source }) => source.whole)), signal);
-    const params: ReportParams = {
-      files: files.map(({ source }) => source.spec()),
-      view: this.#spec!,
-      seed: this.#seed,
-      heldOut: files.map(({ split }) => split === 'eval'),
-      ...(this.#weights === undefined ? {} : { weights: this.#weights }),
-    };
+    const params = await this.#reportParams(files, signal);
     const key = await reportKey(
       files.map(({ source }) => source.key),
       params,
     );
     const known = await loadReport(key);
     if (known) return known;
+    const report = await this.#inThread('report', params, tell, signal);
+    await saveReport(key, report);
+    return report;
+  }
+
+  /** @throws TuneyardError as `applyFix` */
+  async fix(fix: DatasetFix, to: string, tell: Tell, caller?: AbortSignal): Promise<{ paths: string[]; rows: number }> {
+    return applyFix(fix, absolute(to), await this.#fixContext(tell, caller));
+  }
+
+  /** @throws TuneyardError as `fixEdits` */
+  async edits(fix: DatasetFix, tell: Tell, caller?: AbortSignal): Promise<{ from_line: number; to_line: number }[]> {
+    return fixEdits(fix, await this.#fixContext(tell, caller));
+  }
+
+  /** Fixes are of the first file: rows of another one are that one's matter. */
+  async #fixContext(tell: Tell, caller?: AbortSignal): Promise<FixContext> {
+    const view = this.#opened();
+    const signal = this.#until(caller);
+    const file = this.#files[0]!;
+    await orAborted(file.source.whole, signal);
+    if (file.source.problem) throw file.source.problem;
+    return {
+      source: file.source,
+      view,
+      signal,
+      tell: (done, total) => tell({ done, total }),
+      duplicates: async (near) => {
+        const params = await this.#reportParams([file], signal);
+        return this.#inThread('duplicates', { ...params, near }, tell, signal);
+      },
+    };
+  }
+
+  /** What ends when the caller gives up, or something else is opened. */
+  #until(caller: AbortSignal | undefined): AbortSignal {
+    return AbortSignal.any([this.#opening.signal, ...(caller ? [caller] : [])]);
+  }
+
+  async #reportParams(files: readonly OpenFile[], signal: AbortSignal): Promise<ReportParams> {
+    await orAborted(Promise.all(files.map(({ source }) => source.whole)), signal);
+    return {
+      files: files.map(({ source }) => source.spec()),
+      view: this.#spec!,
+      seed: this.#seed,
+      heldOut: files.map(({ split }) => split === 'eval'),
+      ...(this.#weights === undefined ? {} : { weights: this.#weights }),
+    };
+  }
+
+  async #inThread<N extends 'report' | 'duplicates'>(
+    name: N,
+    params: Tasks[N]['params'],
+    tell: Tell,
+    signal: AbortSignal,
+  ): Promise<Tasks[N]['result']> {
     const thread = new DataThread();
     try {
-      const report = await orAborted(thread.run('report', params, { onPiece: tell, signal }), signal);
-      await saveReport(key, report);
-      return report;
+      return await orAborted(thread.run(name, params, { onPiece: tell, signal }), signal);
     } finally {
       // With its own threads.
       await thread.close();

@@ -62,6 +62,12 @@ export class SampleView {
     this.#rows = { path, format: options.fileFormat, rows: [], columns: [...columns], template };
   }
 
+  /** A row as one text. @throws TuneyardError `dataset_invalid` */
+  textOf(values: Record<string, unknown>, path: string, line: number): string {
+    const { prompt, completion } = renderRow(this.#rows.template, values, { file: path, line });
+    return prompt + completion;
+  }
+
   /** Everything about a row that counts over the whole set. */
   measure(row: SourceRow, path: string): RowMeasures {
     const none = { length: 0, supervised: 0 };
@@ -144,15 +150,18 @@ export class SampleView {
     };
     const one = { line: row.line, values: row.values! };
     const full = tokenizeRow(one, options);
-    let problem: string | undefined;
-    let trained: Sample | undefined;
-    try {
-      trained = full.inputIds.length > maxLength ? tokenizeRow(one, { ...options, maxLength }) : full;
-    } catch (error) {
-      problem = whatOf(error);
-    }
+    // As training cuts it: the end is lost, and nothing else changes.
     let supervised = 0;
-    if (trained) for (let t = 1; t < trained.labels.length; t++) if (trained.labels[t] !== IGNORED) supervised++;
+    const kept = Math.min(maxLength, full.labels.length);
+    for (let t = 1; t < kept; t++) if (full.labels[t] !== IGNORED) supervised++;
+    let problem: string | undefined;
+    if (supervised === 0) {
+      try {
+        tokenizeRow(one, { ...options, maxLength });
+      } catch (error) {
+        problem = whatOf(error);
+      }
+    }
     return { full, length: full.inputIds.length, supervised, truncated: full.inputIds.length > maxLength, problem };
   }
 

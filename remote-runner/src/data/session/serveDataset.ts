@@ -23,18 +23,21 @@ export async function serveDataset(input: Readable, output: Writable, version: s
     told = now;
     void peer.notify('dataset/indexed', progress);
   });
-  peer.handle('dataset/open', (params, signal) => session.open(params, signal));
-  peer.handle('dataset/rows', ({ from, count }, signal) => session.rows(from, count, signal));
-  peer.handle('dataset/sample', (which, signal) => session.sample(which, signal));
-  peer.handle('dataset/report', (_, signal) => {
+  const progress = () => {
     let last = 0;
-    return session.report((piece) => {
+    return (piece: { done: number; total: number }) => {
       const now = performance.now();
       if (piece.done < piece.total && now - last < TELL_EVERY_MS) return;
       last = now;
       void peer.notify('dataset/progress', piece);
-    }, signal);
-  });
+    };
+  };
+  peer.handle('dataset/open', (params, signal) => session.open(params, signal));
+  peer.handle('dataset/rows', ({ from, count }, signal) => session.rows(from, count, signal));
+  peer.handle('dataset/sample', (which, signal) => session.sample(which, signal));
+  peer.handle('dataset/report', (_, signal) => session.report(progress(), signal));
+  peer.handle('dataset/fix', ({ fix, to }, signal) => session.fix(fix, to, progress(), signal));
+  peer.handle('dataset/edits', ({ fix }, signal) => session.edits(fix, progress(), signal));
 
   const closed = new Promise<void>((resolve) => {
     peer.onClose(resolve);

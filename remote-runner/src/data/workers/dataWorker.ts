@@ -1,7 +1,7 @@
 /** A thread that reads data (dist/dataWorker.mjs): what takes long happens here, so that who asks is answered meanwhile. */
 import { parentPort } from 'node:worker_threads';
 import { analyseTask, prepareTask } from '../report/analyseTask';
-import { reportTask } from '../report/reportTask';
+import { duplicatesTask, reportTask } from '../report/reportTask';
 import { indexTask } from './indexTask';
 import type { TaskHandlers, TaskName } from './tasks';
 import { type FromWorker, type ToWorker, toPlain } from './workerMessages';
@@ -11,6 +11,7 @@ const handlers: TaskHandlers = {
   prepare: prepareTask,
   analyse: analyseTask,
   report: reportTask,
+  duplicates: duplicatesTask,
 };
 
 const running = new Map<number, AbortController>();

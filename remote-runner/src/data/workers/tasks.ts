@@ -15,6 +15,7 @@ export interface Tasks {
   analyse: { params: AnalyseParams; piece: never; result: ChunkFacts };
   /** Has threads of its own, of which each does the two above. */
   report: { params: ReportParams; piece: { done: number; total: number }; result: DatasetReport };
+  duplicates: { params: ReportParams & { near: boolean }; piece: { done: number; total: number }; result: Uint32Array };
 }
 
 export type TaskName = keyof Tasks;
