@@ -49,6 +49,15 @@ export class JsonScanner implements Scanner {
     }
   }
 
+  /** Where a row has begun that has not ended. */
+  get openRow(): number | undefined {
+    return this.start < 0 ? undefined : this.start;
+  }
+
+  get openLine(): number {
+    return this.startLine;
+  }
+
   push(bytes: Buffer): void {
     const { offset } = this;
     for (let at = 0; at < bytes.length && !this.problem; at++) {

@@ -92,7 +92,14 @@ export class ParquetFile implements RowSource {
 }
 
 function toRow(row: number, values: Record<string, unknown>): SourceRow {
-  return { row, line: row + 1, endLine: row + 1, values, raw: '' };
+  return { row, line: row + 1, endLine: row + 1, values, raw: '', bytes: sizeOf(values) };
+}
+
+/** Of its text, and of the text in its lists and objects. */
+function sizeOf(value: unknown): number {
+  if (typeof value === 'string') return value.length;
+  if (typeof value !== 'object' || value === null) return 8;
+  return Object.values(value).reduce((sum: number, one) => sum + sizeOf(one), 0);
 }
 
 /** As hyparquet reads files. */

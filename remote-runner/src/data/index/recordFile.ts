@@ -1,7 +1,6 @@
 /** Rows of a text format (JSON Lines, JSON, CSV, TSV, plain text), found through an index and parsed when they are looked at. */
 import { TuneyardError } from '@protocol/errors';
-import { formatBytes } from '../../hub/diskSpace';
-import { MOST_ROW_BYTES } from '../readers/lines';
+import { MOST_ROW_BYTES, tooLarge } from '../readers/lines';
 import type { IndexPiece } from './buildIndex';
 import type { ByteSource } from './byteSource';
 import { type RecordParser, recordParser } from './parseRecord';
@@ -201,12 +200,8 @@ export class RecordFile implements RowSource {
   }
 
   #toRow({ row, line, endLine, bytes }: FoundRecord): SourceRow {
-    const at = { row, line, endLine };
-    const place = { file: this.path, line };
-    if (!bytes) {
-      const what = `this row is larger than ${formatBytes(MOST_ROW_BYTES)}; split it into smaller ones.`;
-      return { ...at, raw: '', error: new TuneyardError('dataset_invalid', what, { place }) };
-    }
+    const at = { row, line, endLine, bytes: bytes?.length ?? MOST_ROW_BYTES };
+    if (!bytes) return { ...at, raw: '', error: tooLarge(this.path, line) };
     const raw = bytes.toString('utf8', 0, Math.min(bytes.length, RAW_CHARACTERS));
     try {
       return { ...at, raw, values: this.#parse(bytes, line) };
@@ -214,7 +209,11 @@ export class RecordFile implements RowSource {
       if (error instanceof TuneyardError) return { ...at, raw, error };
       const why = error instanceof Error ? error.message : String(error);
       const what = `this row cannot be read (${why.replace(/\.$/, '')}).`;
-      return { ...at, raw, error: new TuneyardError('dataset_invalid', what, { place, cause: error }) };
+      return {
+        ...at,
+        raw,
+        error: new TuneyardError('dataset_invalid', what, { place: { file: this.path, line }, cause: error }),
+      };
     }
   }
 
@@ -258,8 +257,8 @@ export class RecordFile implements RowSource {
       lastEnd = end;
       lastLine = endLine + 1;
       if (isEnough || mine < Math.min(0, from)) return;
-      const bytes =
-        mine < from && from !== Number.POSITIVE_INFINITY ? undefined : kept.subarray(from_ - base, end - base);
+      const isWanted = (mine >= from || from === Number.POSITIVE_INFINITY) && end - from_ <= MOST_ROW_BYTES;
+      const bytes = isWanted ? kept.subarray(from_ - base, end - base) : undefined;
       isEnough = !see({ row: mine, line, endLine, ...(bytes && { bytes }) });
     };
     const scanner = createScanner(kind, start, emit, this.#index.endless);
@@ -275,7 +274,8 @@ export class RecordFile implements RowSource {
       kept = kept.subarray(done);
       base += done;
       if (kept.length > MOST_ROW_BYTES) {
-        const line = lastLine;
+        const mark = this.#index.before(row);
+        const line = mark?.row === row ? mark.line : lastLine;
         const after = this.#index.before(row + 1);
         const endLine = after?.row === row + 1 ? after.line - 1 : line;
         if (row >= from || from === Number.POSITIVE_INFINITY) {

@@ -13,6 +13,8 @@ export interface SourceRow {
   error?: TuneyardError;
   /** What stands there, or its first part. */
   raw: string;
+  /** All of it; for Parquet about. */
+  bytes: number;
 }
 
 export interface RowSource {

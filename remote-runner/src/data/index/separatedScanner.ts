@@ -4,6 +4,7 @@ import type { EmitRecord, Scanner, ScanStart } from './scanner';
 const LF = 0x0a;
 const CR = 0x0d;
 const QUOTE = 0x22;
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
 const FIELD_START = 0;
 const PLAIN = 1;
@@ -17,9 +18,11 @@ export class SeparatedScanner implements Scanner {
   private recordStart: number;
   private recordLine: number;
   private state = FIELD_START;
-  /** Whether nothing of the row was seen but, perhaps, a carriage return. */
+  /** Whether nothing of the row was seen but carriage returns. */
   private isEmpty = true;
+  private returns = 0;
   private firstLineEnd = -1;
+  private hasMark = false;
 
   constructor(
     private readonly delimiter: number,
@@ -44,7 +47,10 @@ export class SeparatedScanner implements Scanner {
     let { state } = this;
     let at = 0;
     // A byte order mark is no part of the first field.
-    if (offset === 0 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) at = 3;
+    while (offset + at < 3 && bytes[at] === BYTE_ORDER_MARK[offset + at] && (offset + at === 0 || this.hasMark)) {
+      this.hasMark = true;
+      at++;
+    }
     for (; at < length; at++) {
       const byte = bytes[at]!;
       if (byte === LF) {
@@ -69,9 +75,10 @@ export class SeparatedScanner implements Scanner {
       } else if (byte !== CR) {
         state = PLAIN;
         this.isEmpty = false;
-      } else if (state === FIELD_START) {
+      } else {
+        this.returns++;
         // What follows a carriage return that ends no line is no start of a field.
-        state = PLAIN;
+        if (state === FIELD_START) state = PLAIN;
       }
     }
     this.state = state;
@@ -80,14 +87,16 @@ export class SeparatedScanner implements Scanner {
 
   finish(): void {
     if (this.endless || this.recordStart >= this.offset) return;
-    if (this.state === QUOTED) this.isEmpty = false;
+    // Without a line feed behind it a carriage return is what the row holds.
+    if (this.state === QUOTED || this.returns > 0) this.isEmpty = false;
     this.endRecord(this.offset);
   }
 
   private endRecord(end: number): void {
-    if (!this.isEmpty) this.emit(this.recordStart, end, this.recordLine, this.line);
+    if (!this.isEmpty || this.returns > 1) this.emit(this.recordStart, end, this.recordLine, this.line);
     this.recordStart = end;
     this.isEmpty = true;
+    this.returns = 0;
     this.firstLineEnd = -1;
   }
 }

@@ -2,17 +2,27 @@
  * JSON: an array of objects (or of strings: the column `text`), or an object with one such array, as in
  * {"data": [ … ]}. A file that is really JSON Lines is read as such, whatever its ending says.
  */
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { TuneyardError } from '@protocol/errors';
-import { visit } from 'jsonc-parser';
-import { jsonlReader } from './jsonl';
+import { JsonScanner } from '../index/jsonScanner';
+import { jsonlReader, parseJsonRow } from './jsonl';
 import { findJsonProblem, rowValues } from './jsonText';
-import { readText } from './lines';
-import type { Reader } from './reader';
+import { decodeLines, MOST_ROW_BYTES, readError, readText, tooLarge } from './lines';
+import type { Reader, ReadOptions, Row } from './reader';
+
+/** A file up to this size is parsed as a whole: its faults are told best so. */
+const LARGE_BYTES = 64 << 20;
+const PIECE = 1 << 20;
 
 export const jsonReader: Reader = {
   name: 'JSON',
   extensions: ['json'],
   async *read(path, options) {
+    if ((await sizeOf(path)) > LARGE_BYTES) {
+      yield* readLarge(path, options);
+      return;
+    }
     const text = await readText(path, options.signal);
     if (text.trim() === '') return;
     let value: unknown;
@@ -43,8 +53,8 @@ export const jsonReader: Reader = {
         { place: { file: path, line: 1 } },
       );
     }
-    const lines = elementLines(text, found.depth);
-    for (const [index, element] of found.rows.entries()) {
+    const lines = elementLines(text);
+    for (const [index, element] of found.entries()) {
       const line = lines[index] ?? 1;
       const values = rowValues(element);
       if (!values) {
@@ -57,9 +67,9 @@ export const jsonReader: Reader = {
   },
 };
 
-/** The array with the rows, and how many brackets lie around its elements. */
-function findRows(value: unknown): { rows: unknown[]; depth: number } | undefined {
-  if (Array.isArray(value)) return { rows: value, depth: 1 };
+/** The array with the rows. */
+function findRows(value: unknown): unknown[] | undefined {
+  if (Array.isArray(value)) return value;
   if (typeof value !== 'object' || value === null) return undefined;
   const arrays = Object.values(value).filter(
     (member): member is unknown[] =>
@@ -67,32 +77,72 @@ function findRows(value: unknown): { rows: unknown[]; depth: number } | undefine
   );
   const lists = Object.values(value).filter((member) => Array.isArray(member));
   // With two arrays there is no telling which one is meant.
-  return arrays.length === 1 && lists.length === 1 ? { rows: arrays[0]!, depth: 2 } : undefined;
+  return arrays.length === 1 && lists.length === 1 ? arrays[0] : undefined;
 }
 
-/** The 1-based line on which each element of the array at that depth begins. */
-function elementLines(text: string, rowDepth: number): number[] {
+/** The 1-based line on which each element of the array begins. */
+function elementLines(text: string): number[] {
   const lines: number[] = [];
-  // An array's brackets count, so that elements of nested arrays are not taken for rows.
-  const brackets: ('[' | '{')[] = [];
-  const element = (startLine: number) => {
-    if (brackets.length === rowDepth && brackets.at(-1) === '[') lines.push(startLine + 1);
-  };
-  const open = (kind: '[' | '{') => (_offset: number, _length: number, startLine: number) => {
-    element(startLine);
-    brackets.push(kind);
-  };
-  const close = () => {
-    brackets.pop();
-  };
-  visit(text, {
-    onObjectBegin: open('{'),
-    onArrayBegin: open('['),
-    onObjectEnd: close,
-    onArrayEnd: close,
-    onLiteralValue: (_value, _offset, _length, startLine) => element(startLine),
-  });
+  // It follows brackets without calling itself, however deep they go.
+  const scanner = new JsonScanner({ offset: 0, line: 1 }, (_start, _end, line) => lines.push(line));
+  for (let at = 0; at < text.length; at += PIECE) scanner.push(Buffer.from(text.slice(at, at + PIECE)));
+  scanner.finish();
   return lines;
+}
+
+/** A file that is too large to be one string: its rows are found by their brackets, and parsed one by one. */
+async function* readLarge(path: string, options: ReadOptions): AsyncGenerator<Row> {
+  const { signal } = options;
+  let found: { start: number; end: number; line: number }[] = [];
+  const scanner = new JsonScanner({ offset: 0, line: 1 }, (start, end, line) => found.push({ start, end, line }));
+  /** The bytes from `base` on that belong to a row that has not ended. */
+  let kept: Buffer = Buffer.alloc(0);
+  let base = 0;
+  const problem = () => {
+    if (!scanner.problem) return;
+    const { what, line } = scanner.problem;
+    throw new TuneyardError('dataset_invalid', `this is not valid JSON (${what}).`, { place: { file: path, line } });
+  };
+  try {
+    for await (const chunk of createReadStream(path, { signal, highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
+      if (base === 0 && kept.length === 0 && isJsonLinesStart(chunk)) {
+        yield* jsonlReader.read(path, options);
+        return;
+      }
+      kept = Buffer.concat([kept, chunk]);
+      scanner.push(chunk);
+      const rows = found;
+      found = [];
+      for (const { start, end, line } of rows) {
+        const text = decodeLines(kept.subarray(start - base, end - base), line, path);
+        yield { line, values: parseJsonRow(text, path, line, 'element') };
+      }
+      problem();
+      const done = (scanner.openRow ?? base + kept.length) - base;
+      kept = kept.subarray(done);
+      base += done;
+      if (kept.length > MOST_ROW_BYTES) throw tooLarge(path, scanner.openLine);
+    }
+    scanner.finish();
+    problem();
+  } catch (error) {
+    throw readError(error, path);
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch {
+    // Reading it will say why.
+    return 0;
+  }
+}
+
+/** As {@link looksLikeJsonLines}, for a large file's first piece: its first line must end in it. */
+function isJsonLinesStart(chunk: Buffer): boolean {
+  const text = chunk.toString('utf8').trimStart();
+  return text.includes('\n') && looksLikeJsonLines(text);
 }
 
 /** Whether the first line that is not blank is a JSON object by itself. */

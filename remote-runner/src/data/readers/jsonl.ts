@@ -1,14 +1,14 @@
 /** JSON Lines: a JSON object (or a string: the column `text`) a line; blank lines are skipped. */
 import { TuneyardError } from '@protocol/errors';
 import { findJsonProblem, rowValues } from './jsonText';
-import { readLines } from './lines';
+import { MOST_ROW_BYTES, readLines } from './lines';
 import type { Reader } from './reader';
 
 export const jsonlReader: Reader = {
   name: 'JSON Lines',
   extensions: ['jsonl', 'ndjson'],
   async *read(path, { signal }) {
-    for await (const { line, text } of readLines(path, signal)) {
+    for await (const { line, text } of readLines(path, signal, MOST_ROW_BYTES)) {
       if (text.trim() !== '') yield { line, values: parseJsonRow(text, path, line) };
     }
   },

@@ -19,17 +19,24 @@ export const MOST_ROW_BYTES = 64 << 20;
 /**
  * Reads a file line by line.
  *
- * @throws TuneyardError `encoding_invalid` with the line; `cancelled`; `file_not_found` and `dataset_invalid` as
+ * @param mostBytes a line that is longer is refused before all of it is read
+ * @throws TuneyardError `encoding_invalid`, `dataset_invalid` (too long) with the line; `cancelled`; `file_not_found` and `dataset_invalid` as
  *   {@link readError} says
  */
-export async function* readLines(path: string, signal?: AbortSignal): AsyncGenerator<Line> {
+export async function* readLines(
+  path: string,
+  signal?: AbortSignal,
+  mostBytes = Number.POSITIVE_INFINITY,
+): AsyncGenerator<Line> {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   let line = 0;
   // Bytes of a line whose end has not come yet.
   let pending: Buffer[] = [];
+  let pendingBytes = 0;
   const finish = (tail: Buffer): Line => {
     const bytes = pending.length > 0 ? Buffer.concat([...pending, tail]) : tail;
     pending = [];
+    pendingBytes = 0;
     line++;
     let text: string;
     try {
@@ -47,7 +54,10 @@ export async function* readLines(path: string, signal?: AbortSignal): AsyncGener
         yield finish(chunk.subarray(start, end + 1));
         start = end + 1;
       }
-      if (start < chunk.length) pending.push(chunk.subarray(start));
+      if (start === chunk.length) continue;
+      pending.push(chunk.subarray(start));
+      pendingBytes += chunk.length - start;
+      if (pendingBytes > mostBytes) throw tooLarge(path, line + 1);
     }
     if (pending.length > 0) yield finish(Buffer.alloc(0));
   } catch (error) {
@@ -81,6 +91,12 @@ export function decodeLines(bytes: Buffer, line: number, file: string): string {
     }
     throw new TuneyardError('encoding_invalid', encodingAdvice(bytes, line), { place: { file, line }, cause });
   }
+}
+
+/** A row, or a line, of more than {@link MOST_ROW_BYTES}. */
+export function tooLarge(file: string, line: number): TuneyardError {
+  const what = `the row that begins here is larger than ${MOST_ROW_BYTES >> 20} MB; split it into smaller ones.`;
+  return new TuneyardError('dataset_invalid', what, { place: { file, line } });
 }
 
 /** The whole file as text; errors as {@link readLines}. */

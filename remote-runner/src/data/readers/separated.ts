@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { TuneyardError } from '@protocol/errors';
 import { CsvError, type Options, parse } from 'csv-parse';
 import { parse as parseSync } from 'csv-parse/sync';
-import { readError, readLines } from './lines';
+import { MOST_ROW_BYTES, readError, readLines } from './lines';
 import type { Reader } from './reader';
 
 interface ParsedRecord {
@@ -30,7 +30,7 @@ export function separatedReader(name: string, extensions: readonly string[], del
       /** Last line of the last record parsed, which may be far ahead of the one that came out last. */
       let parsedLine = 0;
       async function* source() {
-        for await (const { line, text, bytes } of readLines(path, signal)) {
+        for await (const { line, text, bytes } of readLines(path, signal, MOST_ROW_BYTES)) {
           lineEnds.push((lineEnds.at(-1) ?? 0) + bytes);
           if (text.trim() === '') blankLines.add(line);
           yield text;
@@ -79,6 +79,7 @@ const RULES = {
   skip_empty_lines: true,
   // csv-parse would take the first line's ending for all of them.
   record_delimiter: ['\r\n', '\n'] as string[],
+  max_record_size: MOST_ROW_BYTES,
   // Uneven rows are told where their line is known.
   relax_column_count: true,
 } satisfies Options;
@@ -147,6 +148,10 @@ function explain(error: CsvError, file: string, line: number): TuneyardError {
   const place = { file, line };
   const fail = (what: string) => new TuneyardError('dataset_invalid', what, { place, cause: error });
   switch (error.code) {
+    case 'CSV_MAX_RECORD_SIZE':
+      return fail(
+        `the row is larger than ${MOST_ROW_BYTES >> 20} MB; split it, or close the quote that it begins with.`,
+      );
     case 'CSV_QUOTE_NOT_CLOSED':
       return fail('a quote that opens here, or in the lines after, is never closed.');
     case 'INVALID_OPENING_QUOTE':

@@ -3,7 +3,7 @@
  * paragraph stay). Read as a document, the whole file is one row, exactly as it is but for CRLF becoming LF: that
  * is what pretraining on one long text packs into blocks.
  */
-import { readLines, withoutEnding } from './lines';
+import { MOST_ROW_BYTES, readLines, tooLarge, withoutEnding } from './lines';
 import type { Reader } from './reader';
 
 /** A paragraph's text from its lines as they stand in the file. */
@@ -25,14 +25,20 @@ export const textReader: Reader = {
       return;
     }
     let start = 0;
+    let size = 0;
     let paragraph: string[] = [];
-    for await (const { line, text } of readLines(path, signal)) {
+    for await (const { line, text, bytes } of readLines(path, signal, MOST_ROW_BYTES)) {
       if (text.trim() === '') {
         if (paragraph.length > 0) yield { line: start, values: { text: paragraph.join('\n') } };
         paragraph = [];
         continue;
       }
-      if (paragraph.length === 0) start = line;
+      if (paragraph.length === 0) {
+        start = line;
+        size = 0;
+      }
+      size += bytes;
+      if (size > MOST_ROW_BYTES) throw tooLarge(path, start);
       paragraph.push(withoutEnding(text));
     }
     if (paragraph.length > 0) yield { line: start, values: { text: paragraph.join('\n') } };

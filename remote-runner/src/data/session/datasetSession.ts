@@ -113,8 +113,9 @@ export class DatasetSession {
       const number = at.row;
       let facts = this.#heads.get(number);
       if (!facts) {
-        budget -= row.raw.length;
-        facts = view.facts(row, source.source.path);
+        budget -= row.bytes;
+        // Without its length where that would take too long; asked for again, it is its turn.
+        facts = view.facts(row, source.source.path, budget > 0);
         if (budget > 0 && this.#heads.size < KEPT_LENGTHS) this.#heads.set(number, facts);
       }
       heads.push({
@@ -295,6 +296,8 @@ export class DatasetSession {
   }
 
   #tellIndexed(): void {
+    // A row of which the end was not known may have one by now.
+    if (this.#done) this.#heads.clear();
     const problem = this.#files.map(({ source }) => source.problem).find((one) => one !== undefined);
     this.onIndexed({
       rows: this.#rows,

@@ -10,6 +10,8 @@ import type { Tokenizer } from '../tokenizer';
 
 /** Tokens of a sample that are sent at most: more cannot be looked at, and what is behind `max_length` is not trained on. */
 const MOST_TOKENS = 20_000;
+/** Characters that a list's words are taken from. */
+const WORDS_OF = 400;
 
 export interface SampleViewOptions {
   recipe: DatasetRecipe;
@@ -20,6 +22,9 @@ export interface SampleViewOptions {
   path: string;
   fileFormat: string;
 }
+
+/** Characters of a row that are tokenized to be looked at: half a second's work. Training takes all of them, in its own time. */
+const MOST_CHARACTERS = 400_000;
 
 /** What is known of a row without its tokens one by one. */
 export interface RowFacts {
@@ -88,12 +93,13 @@ export class SampleView {
     }
   }
 
-  facts(row: SourceRow, path: string): RowFacts {
+  /** @param count whether to count its tokens, too */
+  facts(row: SourceRow, path: string, count: boolean): RowFacts {
     if (!row.values) return { words: oneLine(row.raw), problem: row.error?.what ?? 'the row cannot be read.' };
     try {
       const { prompt, completion } = renderRow(this.#rows.template, row.values, { file: path, line: row.line });
-      const words = oneLine(prompt + completion);
-      if (!this.options.tokenizer) return { words };
+      const words = oneLine(prompt.slice(0, WORDS_OF) + completion.slice(0, WORDS_OF));
+      if (!this.options.tokenizer || !count) return { words };
       const { length, problem } = this.#tokenize(row, path);
       return { words, length, ...(problem === undefined ? {} : { problem }) };
     } catch (error) {
@@ -102,6 +108,13 @@ export class SampleView {
   }
 
   sample(row: SourceRow, path: string, at: { row: number; source: number }): DatasetSample {
+    if (row.bytes <= MOST_CHARACTERS || !row.values) return this.#sampleOf(row, path, at);
+    const sample = this.#sampleOf({ ...row, values: shortened(row.values) }, path, at);
+    const whole = `the row has ${(row.bytes / 1e6).toFixed(1)} MB: only the first ${sample.length} tokens are shown, training is given all.`;
+    return { ...sample, truncated: true, problem: sample.problem ?? whole };
+  }
+
+  #sampleOf(row: SourceRow, path: string, at: { row: number; source: number }): DatasetSample {
     const empty: DatasetSample = {
       ...at,
       line: row.line,
@@ -188,6 +201,16 @@ export class SampleView {
   }
 }
 
+/** Long texts up to where they are looked at. */
+function shortened(values: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(values).map(([column, value]) => [
+      column,
+      typeof value === 'string' ? value.slice(0, MOST_CHARACTERS) : value,
+    ]),
+  );
+}
+
 function whatOf(error: unknown): string {
   if (error instanceof TuneyardError) return error.what;
   return `the row cannot be used (${error instanceof Error ? error.message : String(error)}).`;
@@ -196,7 +219,7 @@ function whatOf(error: unknown): string {
 /** The first words of a text, without breaks and marks that no list shows. */
 function oneLine(text: string): string {
   return text
-    .slice(0, 400)
+    .slice(0, WORDS_OF)
     .replace(/[\s\p{Cc}]+/gu, ' ')
     .trim()
     .slice(0, 160)
