@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { TuneyardError } from '@protocol/errors';
 import { DELETE_AT_ITEM } from '@protocol/watchdog';
 import * as l10n from '@vscode/l10n';
-import { sshKeysItem, vmKey } from './keys';
+import { keyExpiry, sshKeysItem, vmKey } from './keys';
 import { asFailure, type Life } from './life';
 import type { CloudVm } from './provider';
 import { makeReady } from './ready';
@@ -59,11 +59,11 @@ export async function extend(
 async function setEnd(life: Life, record: VmRecord, end: number, latest: number, signal?: AbortSignal): Promise<void> {
   const publicKey = await vmKey(life.ledger, record.key);
   const keyUntil = Math.max(end, Number.isFinite(latest) ? latest : 0);
-  await life.provider.setMetadata(
-    placeOf(record),
-    { [DELETE_AT_ITEM]: new Date(end).toISOString(), 'ssh-keys': sshKeysItem(record.user, publicKey, keyUntil) },
-    signal,
-  );
+  const { provider } = life;
+  if (record.login_key)
+    await provider.renewSshKey(record.project, record.login_key, publicKey, keyExpiry(keyUntil), signal);
+  const key = record.login_key ? {} : { 'ssh-keys': sshKeysItem(record.user, publicKey, keyUntil) };
+  await provider.setMetadata(placeOf(record), { [DELETE_AT_ITEM]: new Date(end).toISOString(), ...key }, signal);
   record.delete_at = end;
   await life.save(record);
 }

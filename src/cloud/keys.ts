@@ -27,9 +27,12 @@ export async function vmKey(ledger: Ledger, key: string): Promise<string> {
 
 const publicText = (blob: Buffer): string => `ssh-ed25519 ${blob.toString('base64')}`;
 
+/** When the key of a VM that ends then opens nothing any more. */
+export const keyExpiry = (end: number): number => end + EXPIRY_MARGIN_MS;
+
 /** The metadata item `ssh-keys`, with Google's way to say when a key expires. */
-export function sshKeysItem(user: string, publicKey: string, notAfter: number): string {
-  const expireOn = new Date(notAfter + EXPIRY_MARGIN_MS).toISOString().replace(/\.\d+Z$/, '+0000');
+export function sshKeysItem(user: string, publicKey: string, end: number): string {
+  const expireOn = new Date(keyExpiry(end)).toISOString().replace(/\.\d+Z$/, '+0000');
   return `${user}:${publicKey} google-ssh ${JSON.stringify({ userName: user, expireOn })}`;
 }
 

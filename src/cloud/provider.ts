@@ -65,7 +65,21 @@ export interface ProjectFacts {
   project: string;
   /** `enable-oslogin` of the project's metadata. */
   osLogin: boolean;
+  /** `enable-oslogin-2fa` or security keys: a person answers at each login. */
+  asksForMore: boolean;
   defaultServiceAccount?: string;
+}
+
+/** A key in a login profile. */
+export interface LoginKey {
+  /** E-mail address whose profile it is in. */
+  account: string;
+  fingerprint: string;
+}
+
+export interface Login extends LoginKey {
+  /** Account on VMs of the project. */
+  user: string;
 }
 
 /** What is left of a VM beside itself. */
@@ -78,6 +92,11 @@ export interface CloudProvider {
   readonly id: 'gce';
   identity(signal?: AbortSignal): Promise<CloudIdentity>;
   project(project: string, signal?: AbortSignal): Promise<ProjectFacts>;
+  /** Lets a key in by OS Login until then (milliseconds since 1970); twice is once. */
+  importSshKey(project: string, publicKey: string, until: number, signal?: AbortSignal): Promise<Login>;
+  renewSshKey(project: string, key: LoginKey, publicKey: string, until: number, signal?: AbortSignal): Promise<void>;
+  /** Resolves when it is gone, or was not there. */
+  deleteSshKey(project: string, key: LoginKey, signal?: AbortSignal): Promise<void>;
   /** Machine types with GPUs in every zone, with prices and quotas, best first. */
   offers(query: OfferQuery, signal?: AbortSignal): Promise<MachineOffer[]>;
   /** The newest image of a family: its full resource name. */

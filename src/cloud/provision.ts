@@ -8,7 +8,7 @@ import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import { ratesOf } from './cost';
 import { regionOf } from './gce/instances';
-import { sshKeysItem, vmKey } from './keys';
+import { keyExpiry, sshKeysItem, vmKey } from './keys';
 import { asFailure, enter, type Life } from './life';
 import type { CloudVm, ProjectFacts, VmSpec } from './provider';
 import { makeReady } from './ready';
@@ -59,6 +59,7 @@ export async function plan(
   life.log(`${name}: checking project ${create.project}`);
   const identity = await provider.identity(signal);
   const facts = await provider.project(create.project, signal);
+  if (facts.osLogin) checkLogin(facts);
   const offer = await offerOf(life, create, signal);
   const image = origin?.snapshot
     ? ''
@@ -137,6 +138,18 @@ async function offerOf(life: Life, create: CreateVm, signal?: AbortSignal): Prom
   return mine[0];
 }
 
+/** @throws where a program cannot log in */
+function checkLogin({ project, asksForMore }: ProjectFacts): void {
+  if (!asksForMore) return;
+  throw invalid(
+    'os_login',
+    l10n.t(
+      'Project {0} asks for a second factor or a security key at each login (OS Login), which a program cannot give: use another project.',
+      project,
+    ),
+  );
+}
+
 function serviceAccount(create: CreateVm, facts: ProjectFacts): { service_account?: string } {
   const wanted = create.service_account ?? 'none';
   if (wanted === 'none') return {};
@@ -191,8 +204,7 @@ async function undo(life: Life, record: VmRecord, failure: TuneyardError): Promi
 async function place(life: Life, record: VmRecord, signal?: AbortSignal): Promise<void> {
   if (record.instance_id !== undefined) return;
   const publicKey = await vmKey(life.ledger, record.key);
-  if (record.os_login)
-    life.tell(record, 'checking', l10n.t('The project uses OS Login; it is switched off for this VM alone.'));
+  if (record.os_login) await importKey(life, record, publicKey, signal);
   const closed = new Set(record.attempts.filter(({ outcome }) => outcome === 'nothing').map(({ zone }) => zone));
   let stockout: TuneyardError | undefined;
   for (const zone of record.create.zones) {
@@ -226,6 +238,23 @@ async function place(life: Life, record: VmRecord, signal?: AbortSignal): Promis
     ),
     { cause: stockout, data: { zones: record.create.zones } },
   );
+}
+
+/** Into the login profile, which gives the account's name on the VM; in the record before anything is made. */
+async function importKey(life: Life, record: VmRecord, publicKey: string, signal?: AbortSignal): Promise<void> {
+  const until = keyExpiry(record.written + record.max_run_seconds * 1000);
+  const { user, account, fingerprint } = await life.provider.importSshKey(record.project, publicKey, until, signal);
+  record.user = user;
+  record.login_key = { account, fingerprint };
+  await life.save(record);
+  const text = l10n.t(
+    'Project {0} uses OS Login: {1} logs in to {2} as {3}.',
+    record.project,
+    account,
+    record.name,
+    user,
+  );
+  life.tell(record, 'checking', text);
 }
 
 /** The one that was broken off there, or a new one; in the record before it is sent. */
@@ -339,10 +368,11 @@ function specOf(life: Life, record: VmRecord, attempt: InsertAttempt, publicKey:
         deleteAt: new Date(record.delete_at).toISOString(),
         getsRunner: life.runner !== undefined,
       }),
-      'ssh-keys': sshKeysItem(user, publicKey, record.written + record.max_run_seconds * 1000),
+      ...(record.os_login
+        ? { 'enable-oslogin': 'TRUE' }
+        : { 'ssh-keys': sshKeysItem(user, publicKey, record.written + record.max_run_seconds * 1000) }),
       'block-project-ssh-keys': 'TRUE',
       ...(record.gpu && { 'install-nvidia-driver': 'True' }),
-      ...(record.os_login && { 'enable-oslogin': 'FALSE' }),
     },
     ...(create.network && { network: create.network }),
     ...(create.subnetwork && { subnetwork: create.subnetwork }),

@@ -8,6 +8,7 @@ import * as l10n from '@vscode/l10n';
 import type { Host, HostPrompts } from '../hosts/host';
 import { SshHost } from '../hosts/ssh/sshHost';
 import { vmSettings } from '../hosts/ssh/vmSettings';
+import { bindingCommand, OS_LOGIN_ROLE } from './gce/errors';
 import { hostKeysFrom, sshOf, writeKnownHosts } from './keys';
 import { enter, type Life, until } from './life';
 import { isSame, noteSeen, placeOf, type VmRecord } from './vmRecord';
@@ -16,6 +17,8 @@ const MINUTE = 60_000;
 const BOOT_MS = 10 * MINUTE;
 const HOST_KEY_MS = 10 * MINUTE;
 const CONNECT_MS = 10 * MINUTE;
+/** A VM that boots does not know its users yet; after this long it is not going to. */
+const ROLE_MS = 2 * MINUTE;
 /** Drivers are downloaded and compiled, and the VM boots again. */
 const DRIVER_MS = 25 * MINUTE;
 const LOOK_MS = 3000;
@@ -110,7 +113,18 @@ async function learnHostKeys(life: Life, record: VmRecord, signal?: AbortSignal)
 
 async function connect(life: Life, record: VmRecord, host: Host, signal?: AbortSignal): Promise<void> {
   await enter(life, record, 'connecting', l10n.t('Connecting to {0}.', record.name));
-  await until(life, () => host.connect(signal).then(() => true), {
+  let refusedSince: number | undefined;
+  const attempt = async () => {
+    try {
+      return await host.connect(signal).then(() => true);
+    } catch (error) {
+      if (!(error instanceof TuneyardError && error.code === 'auth_failed' && record.login_key)) throw error;
+      refusedSince ??= life.now();
+      if (life.now() - refusedSince < ROLE_MS) throw error;
+      throw notLetIn(record, record.login_key.account);
+    }
+  };
+  await until(life, attempt, {
     ms: CONNECT_MS,
     everyMs: LOOK_MS,
     ...(signal && { signal }),
@@ -121,6 +135,20 @@ async function connect(life: Life, record: VmRecord, host: Host, signal?: AbortS
         CONNECT_MS / MINUTE,
         record.create.network ?? 'default',
       ),
+  });
+}
+
+/** OS Login lets in whom a role allows it, whatever keys there are. */
+function notLetIn({ name, project }: VmRecord, account: string): TuneyardError {
+  const command = bindingCommand(project, account, OS_LOGIN_ROLE);
+  const sentence = l10n.t(
+    '{0} does not let {1} in, though its key is in the login profile: have "{2}" run.',
+    name,
+    account,
+    command,
+  );
+  return new TuneyardError('cloud_permission', sentence, {
+    data: { reason: 'os_login', role: OS_LOGIN_ROLE, command },
   });
 }
 

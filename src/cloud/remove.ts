@@ -36,6 +36,7 @@ export async function removeAll(life: Life, record: VmRecord, options: RemoveOpt
     if (doing.keep) await keepDisk(life, record, options.signal);
     verified = await deleteAndLook(life, record, options.signal);
     await noteEnd(life, record, options.signal);
+    verified.push(...(await forgetKey(life, record, options.signal)));
   } catch (error) {
     // Whoever looks at it sees why it is still there
     record.problem = asFailure(error).message;
@@ -51,6 +52,20 @@ export async function removeAll(life: Life, record: VmRecord, options: RemoveOpt
   };
   delete record.doing;
   return finish(life, record);
+}
+
+/** The key opens nothing any more and costs nothing: that it stays in the profile until it expires keeps no deletion. */
+async function forgetKey(life: Life, record: VmRecord, signal?: AbortSignal): Promise<string[]> {
+  if (!record.login_key) return [];
+  try {
+    await life.provider.deleteSshKey(record.project, record.login_key, signal);
+    return [l10n.t('its key in the login profile of {0}', record.login_key.account)];
+  } catch (error) {
+    const failure = asFailure(error);
+    if (failure.code === 'cancelled') throw failure;
+    life.log(`${record.name}: ${failure.message}`);
+    return [];
+  }
 }
 
 /** In the record from the first: a second snapshot would be made after a crash. */

@@ -5,7 +5,7 @@
 import type { CreateVm, MachineGpu, VmStage, VmState, VmView } from '@protocol/cloud';
 import type { WatchdogReport, WatchdogSettings } from '@protocol/watchdog';
 import { type Cost, costSoFar, type Rates } from './cost';
-import type { CloudVm, VmPlace } from './provider';
+import type { CloudVm, LoginKey, VmPlace } from './provider';
 
 /** A VM that goes on where another one was ended. */
 export interface VmOrigin {
@@ -57,8 +57,10 @@ export interface VmRecord {
   user: string;
   /** When this was written first: milliseconds since 1970, as all times here. */
   written: number;
-  /** The project logs in with OS Login; switched off for this VM, whose key is in its metadata. */
+  /** It lets in by OS Login; else its key is in its metadata. */
   os_login?: boolean;
+  /** Where its key is then. */
+  login_key?: LoginKey;
   service_account?: string;
   /** When it is to end, as a person wants it. */
   delete_at: number;

@@ -16,7 +16,13 @@ export function lossStatus(followed: FollowedRun, run: HostRun | undefined, host
   const total = start?.total_steps ?? run?.total_steps ?? 0;
   const pace = paceOf(log);
   const running = state === 'running';
-  const message = state === 'queued' ? l10n.t('It waits for its device.') : (end?.message ?? run?.message);
+  const isGone = host === undefined && state === 'unknown';
+  const hostLabel = host?.label ?? followed.ref.host.replace(/^ssh:/, '');
+  const message = isGone
+    ? l10n.t('{0} is no longer among the hosts: it was removed, or deleted.', hostLabel)
+    : state === 'queued'
+      ? l10n.t('It waits for its device.')
+      : (end?.message ?? run?.message);
   const loss = known(log.loss[row]) ?? run?.last_loss;
   const evalLoss = evals.at(-1)?.eval_loss ?? run?.eval_loss;
   const epoch = known(log.epoch[row]);
@@ -24,7 +30,7 @@ export function lossStatus(followed: FollowedRun, run: HostRun | undefined, host
   return {
     state,
     offline: host !== undefined && host.id !== 'local' && host.state.kind !== 'connected',
-    hostLabel: host?.label ?? followed.ref.host,
+    hostLabel,
     step,
     total_steps: total,
     ...(epoch !== undefined && { epoch }),
@@ -34,7 +40,7 @@ export function lossStatus(followed: FollowedRun, run: HostRun | undefined, host
     ...(running && left !== undefined && { seconds_left: left }),
     ...(run?.updated && { updated: run.updated }),
     ...(message && { message }),
-    actions: actionsOf(state, followed.checkpoints.length > 0),
+    actions: isGone ? [] : actionsOf(state, followed.checkpoints.length > 0),
   };
 }
 

@@ -304,7 +304,7 @@ describe('what a VM says of itself is read', () => {
     const items = [{ key: 'enable-oslogin', value: 'TRUE' }];
     const project = { name: 'p', commonInstanceMetadata: { items }, defaultServiceAccount: '1-compute@developer' };
     expect(await (await provider(always(project))).project('p')).toEqual({
-      ...{ project: 'p', osLogin: true, defaultServiceAccount: '1-compute@developer' },
+      ...{ project: 'p', osLogin: true, asksForMore: false, defaultServiceAccount: '1-compute@developer' },
     });
     google?.close();
     expect((await (await provider(always({ name: 'p' }))).project('p')).osLogin).toBe(false);

@@ -146,16 +146,6 @@ describe.skipIf(sshdMissing)(`a VM among others${sshdMissing ? ` (${sshdMissing}
     expect(asked('instances.insert')).toHaveLength(0);
   });
 
-  it('can be logged in to where the project has OS Login on', async () => {
-    google.project().items.push({ key: 'enable-oslogin', value: 'TRUE' });
-    const service = another();
-    const texts: string[] = [];
-    service.onDidProgress(({ text }) => texts.push(text));
-    await service.create(wish());
-    expect(google.instance('tune-1').attributes['enable-oslogin']).toBe('FALSE');
-    expect(texts.join('\n')).toMatch(/OS Login/);
-  });
-
   it('leaves its disk in a snapshot where that was chosen, and no disk that costs', async () => {
     const service = another();
     await service.create(wish({ artifacts: { kind: 'snapshot' } }));

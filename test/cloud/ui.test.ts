@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expectedSeconds } from '@host/cloud/expectedTime';
 import { CloudClient } from '@host/cloud/ui/cloudClient';
-import { forOneGpu, groupOffers, zonesToTry } from '@host/cloud/ui/offerChoices';
+import { groupOffers, zonesToTry } from '@host/cloud/ui/offerChoices';
 import { orderText } from '@host/cloud/ui/orderText';
 import { dueReminders } from '@host/cloud/ui/reminders';
 import { formatMoney, vmDetails, vmLine } from '@host/cloud/ui/vmLine';
@@ -96,11 +96,6 @@ describe('offers', () => {
       outOfQuota: [locked],
       tooSmall: [small],
     });
-  });
-
-  it('of several GPUs do not fit what has to fit on one', () => {
-    expect(forOneGpu([offer()], 30e9)[0]?.fits).toBe(false);
-    expect(forOneGpu([offer()], 20e9)[0]?.fits).toBe(true);
   });
 
   it('are tried where they cost no more than what was agreed to, and are within quota', () => {

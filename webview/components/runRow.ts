@@ -67,7 +67,7 @@ export function actionLabel(action: PanelAction): string {
 
 /** What a person is told where there is nothing to draw yet. */
 export function emptyText({ status, loading }: LossRun): string {
-  const { state, hostLabel, offline } = status;
+  const { state, hostLabel, offline, message } = status;
   if (loading) {
     return offline
       ? l10n.t('{0} is not connected, and nothing of this run was read before. Connect to see it.', hostLabel)
@@ -75,7 +75,7 @@ export function emptyText({ status, loading }: LossRun): string {
   }
   switch (state) {
     case 'unknown':
-      return l10n.t('Nothing is known of this run yet. Connect to {0} to see it.', hostLabel);
+      return message ?? l10n.t('Nothing is known of this run yet. Connect to {0} to see it.', hostLabel);
     case 'queued':
       return l10n.t('The run waits for its device. It begins by itself when the runs before it are done.');
     case 'running':

@@ -12,6 +12,8 @@ export interface Doing {
   machineType?: string;
   diskType?: string;
   account?: string;
+  /** Default: Compute Engine. */
+  service?: string;
 }
 
 interface Remedy {
@@ -125,16 +127,25 @@ const RULES: Rule[] = [
   {
     code: 'cloud_permission',
     reasons: ['accessNotConfigured', 'SERVICE_DISABLED'],
-    say: ({ project }) => {
-      const command = `gcloud services enable compute.googleapis.com --project=${project}`;
-      const url = enablePage(project);
+    say: ({ project, service = 'compute.googleapis.com' }) => {
+      const command = `gcloud services enable ${service} --project=${project}`;
+      const url = enablePage(project, service);
       return {
-        what: l10n.t(
-          'Project {0} does not use Compute Engine yet: enable it at {1} or run "{2}".',
-          project,
-          url,
-          command,
-        ),
+        what:
+          service === 'compute.googleapis.com'
+            ? l10n.t(
+                'Project {0} does not use Compute Engine yet: enable it at {1} or run "{2}".',
+                project,
+                url,
+                command,
+              )
+            : l10n.t(
+                'Project {0} does not use {1} yet: enable it at {2} or run "{3}".',
+                project,
+                service,
+                url,
+                command,
+              ),
         data: { reason: 'api_disabled', url, command },
       };
     },
@@ -328,9 +339,13 @@ function serviceAccount({ project, account }: Doing, message: string): Remedy {
   };
 }
 
-function forbidden({ project, account }: Doing, permission: string | undefined): Remedy {
-  const role = permission?.startsWith('iap.') ? 'roles/iap.tunnelResourceAccessor' : 'roles/compute.instanceAdmin.v1';
-  const command = `gcloud projects add-iam-policy-binding ${project} --member=${member(account)} --role=${role}`;
+function forbidden({ project, account, service }: Doing, permission: string | undefined): Remedy {
+  const role = permission?.startsWith('iap.')
+    ? 'roles/iap.tunnelResourceAccessor'
+    : service === 'oslogin.googleapis.com'
+      ? OS_LOGIN_ROLE
+      : 'roles/compute.instanceAdmin.v1';
+  const command = bindingCommand(project, account, role);
   return {
     what: permission
       ? l10n.t(
@@ -343,6 +358,12 @@ function forbidden({ project, account }: Doing, permission: string | undefined):
     data: { reason: 'forbidden', role, command, ...(permission ? { permission } : {}) },
   };
 }
+
+/** Lets an account log in to VMs of a project. */
+export const OS_LOGIN_ROLE = 'roles/compute.osLogin';
+
+export const bindingCommand = (project: string, account: string | undefined, role: string): string =>
+  `gcloud projects add-iam-policy-binding ${project} --member=${member(account)} --role=${role}`;
 
 function member(account = 'user:EMAIL'): string {
   if (account.includes(':')) return account;

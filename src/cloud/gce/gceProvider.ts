@@ -12,6 +12,7 @@ import { cloudVm, instanceResource, withTimeLimit } from './instances';
 import type { Instance, Metadata, Named, Operation } from './messages';
 import { readOffers } from './offers';
 import { operate, type Waiting } from './operations';
+import { osLogin } from './osLogin';
 import { withOwnPrices } from './prices';
 
 export interface GceOptions {
@@ -58,8 +59,9 @@ export function gceProvider(options: GceOptions = {}): GceProvider {
   const env = options.env ?? process.env;
   const now = options.now ?? Date.now;
   const sleep = options.sleep ?? ((ms, signal) => setTimeout(ms, undefined, { signal }).then(() => undefined));
+  const endpoint = options.endpoint || env.TUNEYARD_GCE_ENDPOINT || undefined;
   const api = new Api({
-    endpoint: options.endpoint || env.TUNEYARD_GCE_ENDPOINT || undefined,
+    endpoint,
     credentialsFile: options.credentialsFile || undefined,
     env,
     log: options.log ?? (() => {}),
@@ -67,6 +69,7 @@ export function gceProvider(options: GceOptions = {}): GceProvider {
     ...(options.pace !== undefined && { pace: options.pace }),
   });
   const waiting: Waiting = { api, sleep };
+  const login = osLogin(api, endpoint);
 
   const at = ({ project, zone, name }: VmPlace) => ({ project, zone, instance: name });
   const doing = ({ project, zone }: VmPlace): Doing & { zone: string } => ({ project, zone });
@@ -150,6 +153,9 @@ export function gceProvider(options: GceOptions = {}): GceProvider {
     id: 'gce',
 
     accessToken: (signal) => api.accessToken(signal),
+    importSshKey: login.importKey,
+    renewSshKey: login.renewKey,
+    deleteSshKey: login.deleteKey,
 
     async identity(signal) {
       const identity = await api.identity();
@@ -162,10 +168,14 @@ export function gceProvider(options: GceOptions = {}): GceProvider {
       const [found] = await api.call({ project }, (google, limits) => google.projects.get({ project }, limits), {
         signal,
       });
-      const osLogin = found.commonInstanceMetadata?.items?.find(({ key }) => key === 'enable-oslogin')?.value;
+      const isOn = (name: string) => {
+        const item = found.commonInstanceMetadata?.items?.find(({ key }) => key === name);
+        return /^(true|y|yes|1)$/i.test(item?.value ?? '');
+      };
       return {
         project: found.name || project,
-        osLogin: /^(true|y|yes|1)$/i.test(osLogin ?? ''),
+        osLogin: isOn('enable-oslogin'),
+        asksForMore: isOn('enable-oslogin-2fa') || isOn('enable-oslogin-sk'),
         ...(found.defaultServiceAccount ? { defaultServiceAccount: found.defaultServiceAccount } : {}),
       };
     },

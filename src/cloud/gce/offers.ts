@@ -135,7 +135,8 @@ function offersOf(machine: Machine, query: OfferQuery, prices: PriceTable, quota
       zones,
       ...('missing' in rates ? { price_missing: rates.missing } : { price: hourlyPrice(rates, query.disk_gb ?? 200) }),
       ...(shortage ? { quota: shortage } : {}),
-      fits: gpu.count * gpu.memory_bytes >= (query.gpu_memory_bytes ?? 0),
+      // A run computes on one GPU: what fits into several together does not fit.
+      fits: gpu.memory_bytes >= (query.gpu_memory_bytes ?? 0),
     };
   }
 }

@@ -5,8 +5,8 @@ export function quotaPage(project: string, metric?: string): string {
   return metric ? `${base}&metric=compute.googleapis.com%2F${metric.toLowerCase()}` : base;
 }
 
-export const enablePage = (project: string): string =>
-  `https://console.cloud.google.com/apis/library/compute.googleapis.com?project=${project}`;
+export const enablePage = (project: string, service: string): string =>
+  `https://console.cloud.google.com/apis/library/${service}?project=${project}`;
 
 export const billingPage = (project: string): string =>
   `https://console.cloud.google.com/billing/linkedaccount?project=${project}`;

@@ -81,10 +81,5 @@ export function zonesToTry(offers: readonly MachineOffer[], chosen: MachineOffer
   return [...new Set([...chosen.zones, ...others.flatMap(({ zones }) => zones)])];
 }
 
-/** A run computes on one GPU: what fits into several together does not fit yet. */
-export function forOneGpu(offers: readonly MachineOffer[], neededBytes: number | undefined): MachineOffer[] {
-  return offers.map((offer) => ({ ...offer, fits: offer.fits && offer.gpu.memory_bytes >= (neededBytes ?? 0) }));
-}
-
 export const gpuMemory = ({ count, memory_bytes }: MachineOffer['gpu']): string =>
   `${Math.round((count * memory_bytes) / 1e9)} GB`;

@@ -2,7 +2,7 @@
 import * as l10n from '@vscode/l10n';
 import type { Services } from '../../services';
 import { configuredProject, configuredRegions } from './cloudSettings';
-import { forOneGpu, groupOffers, hourlyCost } from './offerChoices';
+import { groupOffers, hourlyCost } from './offerChoices';
 import { formatMoney, gpuText } from './vmLine';
 
 /** @returns '' where it cannot be told without a question */
@@ -19,7 +19,7 @@ export async function priceFrom(
     regions: configuredRegions(),
     ...(neededBytes !== undefined && { gpu_memory_bytes: neededBytes }),
   };
-  const { usable } = groupOffers(forOneGpu(await cloud.request('cloud/offers', query, signal), neededBytes));
+  const { usable } = groupOffers(await cloud.request('cloud/offers', query, signal));
   const best = usable.find(({ price }) => price);
   const cost = best && hourlyCost(best);
   if (!best || cost === undefined) return l10n.t('on Google Compute Engine');

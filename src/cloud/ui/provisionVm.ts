@@ -13,7 +13,7 @@ import { expectedSeconds } from '../expectedTime';
 import { withCloudHelp } from './cloudHelp';
 import { configuredProject, configuredRegions, type VmDefaults, vmDefaults } from './cloudSettings';
 import { makeVm } from './makeVm';
-import { forOneGpu, hourlyCost, zonesToTry } from './offerChoices';
+import { hourlyCost, zonesToTry } from './offerChoices';
 import { orderText } from './orderText';
 import { pickOffer } from './pickOffer';
 import { formatMoney } from './vmLine';
@@ -64,10 +64,9 @@ async function ask(
         signal,
       ),
     );
-    const shown = forOneGpu(offers, gpuBytes);
     let offer: MachineOffer | typeof BACK | undefined;
     for (;;) {
-      offer = await pickOffer(shown, { title, step: 2, totalSteps: TOTAL_STEPS, neededBytes: gpuBytes });
+      offer = await pickOffer(offers, { title, step: 2, totalSteps: TOTAL_STEPS, neededBytes: gpuBytes });
       if (offer === undefined) return undefined;
       if (offer === BACK) break;
       const expected = estimate && expectedSeconds(estimate, offer.gpu.type);

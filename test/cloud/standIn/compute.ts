@@ -550,6 +550,13 @@ function insert(world: World, call: Call): Operation {
   checkScheduling(scheduling, gpu !== undefined, 'resource.');
   const items = body.metadata?.items ?? [];
   checkItems(items);
+  const isSwitchedOff = items.some(({ key, value }) => key === 'enable-oslogin' && value.toUpperCase() !== 'TRUE');
+  if (projectOf(world, project).requiresOsLogin && isSwitchedOff)
+    throw new GoogleError(
+      412,
+      'conditionNotMet',
+      `Constraint constraints/compute.requireOsLogin violated for project ${project}.`,
+    );
 
   const [boot, ...others] = body.disks ?? [];
   const parameters = boot?.initializeParams;

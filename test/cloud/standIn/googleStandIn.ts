@@ -267,11 +267,22 @@ export class GoogleStandIn implements AsyncDisposable {
           'authError',
           'Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.',
         );
+      if (text !== '' && seen.body === undefined) throw invalid('Invalid JSON payload received.');
+      const login = await this.world.osLogin.answer(
+        {
+          method: seen.method,
+          path: url.pathname,
+          query: url.searchParams,
+          body: seen.body,
+          quotaProject: request.headers['x-goog-user-project'] as string | undefined,
+        },
+        user,
+      );
+      if (login !== undefined) return { status: 200, body: login };
       if (!route) throw new GoogleError(404, 'notFound', `There is nothing at ${request.method} ${url.pathname}`);
       const values = route.pattern.exec(url.pathname)!.slice(1).map(decodeURIComponent);
       const path = Object.fromEntries(route.parameters.map((name, i) => [name, values[i]!]));
       this.#admit(route, path.project!, user);
-      if (text !== '' && seen.body === undefined) throw invalid('Invalid JSON payload received.');
       const fault =
         faultOfQuery(route, url.searchParams) ?? faultOfBody(route, route.body ? (seen.body ?? {}) : seen.body);
       if (fault) throw invalid(fault);

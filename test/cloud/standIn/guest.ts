@@ -86,6 +86,13 @@ export class Guest {
   /** Whose metadata has changed. */
   async writeKeys(): Promise<void> {
     const items = this.options.source.attributes();
+    const byLogin = this.loginKeys();
+    if (byLogin) {
+      // Where OS Login is on, keys in metadata open nothing.
+      await writeFile(join(this.options.dir, 'authorized_keys'), byLogin.map((key) => `${key}\n`).join(''));
+      this.metadata?.changed();
+      return;
+    }
     const lines = (items['ssh-keys'] ?? '').split('\n').flatMap((line) => {
       // `USER:ssh-ed25519 AAAA… google-ssh {"userName":…,"expireOn":…}`
       const found = /^[^:]+:((?:ssh|ecdsa)-\S+ \S+)(?:.*"expireOn":\s*"([^"]+)")?/.exec(line.trim());
@@ -95,6 +102,9 @@ export class Guest {
     await writeFile(join(this.options.dir, 'authorized_keys'), kept.map(({ key }) => `${key}\n`).join(''));
     this.metadata?.changed();
   }
+
+  /** Set by the owner: who is let in by OS Login; undefined where it is off. */
+  loginKeys: () => string[] | undefined = () => undefined;
 
   /** Set by the owner, who has the clock. */
   isAhead: (time: string) => boolean = () => true;

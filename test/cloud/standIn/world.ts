@@ -7,6 +7,7 @@ import { type OperationError, outOfStock, overQuota } from './faults';
 import { Guest } from './guest';
 import { type Disk, Machine, type MachineOptions } from './machine';
 import { Operations } from './operations';
+import { OsLoginStandIn } from './osLogin';
 
 export interface Snapshot {
   id: string;
@@ -29,6 +30,8 @@ export interface Project {
   items: { key: string; value: string }[];
   hasBilling: boolean;
   hasApi: boolean;
+  /** A policy: `enable-oslogin` may not be FALSE. */
+  requiresOsLogin: boolean;
   /** Permissions that its users lack: `compute.instances.create`. */
   lacks: Set<string>;
   defaultServiceAccount: string;
@@ -70,6 +73,8 @@ export class World {
   readonly disks = new Map<string, Disk & { project: string }>();
   readonly snapshots = new Map<string, Snapshot>();
   readonly operations: Operations;
+  /** VMs that run ask anew at each login. */
+  readonly osLogin: OsLoginStandIn;
   /** VMs that are left of a type in a zone; absent: enough. */
   readonly stock = new Map<string, number>();
   /** Buckets and the like, that stand in elsewhere, are told of nothing. */
@@ -81,6 +86,10 @@ export class World {
       options.clock,
       (path) => this.link(path),
       () => options.operationMs,
+    );
+    const running = () => [...this.machines.values()].filter(({ status }) => status === 'RUNNING');
+    this.osLogin = new OsLoginStandIn(options.clock, () =>
+      Promise.all(running().map(({ guest }) => guest.writeKeys())),
     );
   }
 
@@ -104,6 +113,7 @@ export class World {
       items: [],
       hasBilling: true,
       hasApi: true,
+      requiresOsLogin: false,
       lacks: new Set(),
       defaultServiceAccount: `${number}-compute@developer.gserviceaccount.com`,
     };
@@ -178,6 +188,11 @@ export class World {
       },
       onPowerOff: () => void this.stop(machine, 'compute.instances.guestTerminate'),
     });
+    machine.guest.loginKeys = () => {
+      const items = [...this.projects.get(options.project)!.items, ...machine.options.items];
+      const isOn = items.findLast(({ key }) => key === 'enable-oslogin')?.value.toUpperCase() === 'TRUE';
+      return isOn ? this.osLogin.allowed() : undefined;
+    };
     machine.guest.isAhead = (time) => Date.parse(time) > this.options.clock.now();
     return machine;
   }

@@ -95,11 +95,12 @@ describe('a frame of the loss panel', () => {
     expect(lines.smooth!.y.at(-1)).toBeGreaterThan(4);
   });
 
-  it('draws a run without any value, and one of which nothing is known', () => {
+  it('draws a run without any value, of a host that is gone', () => {
     const run = new ColumnRun(ref('a'), 1);
     run.summary = undefined;
     const drawn = drawOne(run);
-    expect(drawn).toMatchObject({ rows: 0, evals: [], marks: [], status: { state: 'unknown', actions: ['connect'] } });
+    expect(drawn).toMatchObject({ rows: 0, evals: [], marks: [], status: { state: 'unknown', actions: [] } });
+    expect(drawn.status.message).toMatch(/no longer among the hosts/);
     expect(drawn.extent).toBeUndefined();
   });
 });
