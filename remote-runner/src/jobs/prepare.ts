@@ -57,7 +57,7 @@ export interface PreparedSamples extends LoadedDataset {
 /** Reads and tokenizes the data as the recipe says, for this model. @throws TuneyardError what `loadDataset` throws */
 export async function prepareSamples(
   recipe: Recipe,
-  { model, tokenizer }: PreparedModel,
+  { dir, model, tokenizer }: PreparedModel,
   options: PrepareOptions,
 ): Promise<PreparedSamples> {
   const { baseDir, signal, onStage } = options;
@@ -65,6 +65,7 @@ export async function prepareSamples(
   onStage?.('Reading the data');
   const samples = await loadDataset(recipe.dataset, {
     tokenizer,
+    tokenizerDir: dir,
     maxLength,
     seed: recipe.seed,
     baseDir,

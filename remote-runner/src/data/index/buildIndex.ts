@@ -1,8 +1,9 @@
 /** Goes once through a file and marks where its rows begin. */
 import { TuneyardError } from '@protocol/errors';
 import type { ByteSource } from './byteSource';
+import { createScanner } from './createScanner';
 import { MarkMaker, type Marks } from './rowIndex';
-import { createScanner, FILE_START, type Scanner, type ScannerKind, type ScanStart } from './scanner';
+import { FILE_START, type Scanner, type ScannerKind, type ScanStart } from './scanner';
 
 /** What is found, piece by piece. */
 export interface IndexPiece {

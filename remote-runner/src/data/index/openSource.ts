@@ -3,13 +3,14 @@ import { createHash } from 'node:crypto';
 import { TuneyardError } from '@protocol/errors';
 import { readerFor } from '../readers';
 import { type ByteSource, openFile, textBytes } from './byteSource';
+import { createScanner } from './createScanner';
 import { loadIndex, saveIndex } from './indexCache';
 import { indexInBackground } from './indexInBackground';
 import { ParquetFile } from './parquetFile';
 import { readHeader } from './parseRecord';
 import { RecordFile } from './recordFile';
 import type { RowSource } from './rowSource';
-import { createScanner, FILE_START, type ScannerKind } from './scanner';
+import { FILE_START, type ScannerKind } from './scanner';
 
 const KINDS: Record<string, ScannerKind> = {
   JSON: 'json',

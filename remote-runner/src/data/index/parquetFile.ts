@@ -4,8 +4,7 @@ import { type AsyncBuffer, type FileMetaData, parquetReadObjects } from 'hyparqu
 import { compressors } from 'hyparquet-compressors';
 import { openParquet, orInvalid } from '../readers/parquet';
 import type { ByteSource } from './byteSource';
-import type { RowSource, SourceRow } from './rowSource';
-import type { SourceSpec } from './sourceSpec';
+import type { RowSource, SourceRow, SourceSpec } from './rowSource';
 
 /** Rows decoded at a time: neighbours of those that are asked for are likely next. */
 const BLOCK = 256;

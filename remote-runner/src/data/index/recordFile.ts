@@ -3,26 +3,17 @@ import { TuneyardError } from '@protocol/errors';
 import { MOST_ROW_BYTES, tooLarge } from '../readers/lines';
 import type { IndexPiece } from './buildIndex';
 import type { ByteSource } from './byteSource';
+import { createScanner } from './createScanner';
 import { type RecordParser, recordParser } from './parseRecord';
 import { type IndexMark, RowIndex } from './rowIndex';
-import type { RowSource, SourceRow } from './rowSource';
-import { createScanner, FILE_START, type ScannerKind } from './scanner';
-import type { SourceSpec } from './sourceSpec';
+import type { RecordFileOptions, RowSource, SourceRow, SourceSpec } from './rowSource';
+import { FILE_START, type ScannerKind } from './scanner';
 
 const FIRST_PIECE = 64 << 10;
 const LARGEST_PIECE = 4 << 20;
 /** How far a row is looked for where the index has not come yet. */
 const MOST_AHEAD = 64 << 20;
 const RAW_CHARACTERS = 2_000;
-
-export interface RecordFileOptions {
-  path: string;
-  format: string;
-  kind: ScannerKind;
-  key: string;
-  /** Column names of a file with a header line. */
-  header?: readonly string[];
-}
 
 /** A record's bytes, or only that it is too large to be shown. */
 interface FoundRecord {

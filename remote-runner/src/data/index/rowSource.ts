@@ -1,6 +1,7 @@
 /** A file whose rows can be read from any place. */
 import type { TuneyardError } from '@protocol/errors';
-import type { SourceSpec } from './sourceSpec';
+import type { IndexPiece } from './buildIndex';
+import type { ScannerKind } from './scanner';
 
 export interface SourceRow {
   /** From 0. */
@@ -43,3 +44,17 @@ export interface RowSource {
   onProgress(listener: () => void): void;
   close(): Promise<void>;
 }
+
+export interface RecordFileOptions {
+  path: string;
+  format: string;
+  kind: ScannerKind;
+  key: string;
+  /** Column names of a file with a header line. */
+  header?: readonly string[];
+}
+
+/** A file that is open in one thread, for another to open without looking for its rows again. */
+export type SourceSpec =
+  | { kind: 'parquet'; path: string; key: string }
+  | { kind: 'records'; options: RecordFileOptions; index: IndexPiece; text?: string };

@@ -2,10 +2,6 @@
  * Scanners find where the rows of a file begin and end, byte by byte and without parsing them, so that a file of any size is
  * indexed in seconds and read from its middle. At the beginning of a row a scanner has no memory: another one may go on there.
  */
-import { JsonScanner } from './jsonScanner';
-import { LineScanner, ParagraphScanner } from './lineScanner';
-import { SeparatedScanner } from './separatedScanner';
-
 /** A row's bytes `start` to `end` (behind its last), and the 1-based lines that it begins and ends on. */
 export type EmitRecord = (start: number, end: number, line: number, endLine: number) => void;
 
@@ -30,24 +26,3 @@ export interface ScanStart {
 }
 
 export const FILE_START: ScanStart = { offset: 0, line: 1 };
-
-/** @param endless rows (by where they begin) that are known never to end: their first line is taken for the whole row */
-export function createScanner(
-  kind: ScannerKind,
-  start: ScanStart,
-  emit: EmitRecord,
-  endless: ReadonlySet<number> = new Set(),
-): Scanner {
-  switch (kind) {
-    case 'lines':
-      return new LineScanner(start, emit);
-    case 'paragraphs':
-      return new ParagraphScanner(start, emit);
-    case 'json':
-      return new JsonScanner(start, emit);
-    case 'csv':
-      return new SeparatedScanner(0x2c, start, emit, endless);
-    case 'tsv':
-      return new SeparatedScanner(0x09, start, emit, endless);
-  }
-}

@@ -1,18 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { TuneyardError } from '@protocol/errors';
+import { openSpec } from '../index/openSpec';
 import type { RowSource } from '../index/rowSource';
-import { openSpec, type SourceSpec } from '../index/sourceSpec';
+import { makeView } from '../session/makeView';
 import type { SampleView } from '../session/sampleView';
-import { makeView, type ViewSpec } from '../session/viewSpec';
 import type { TaskHandlers } from '../workers/tasks';
 import { analyseRows } from './chunkFacts';
-
-export interface AnalyseParams {
-  file: number;
-  from: number;
-  count: number;
-  near: boolean;
-}
 
 /** What this thread was told once. */
 let setup: { sources: RowSource[]; view: SampleView; maxLength: number } | undefined;
@@ -23,11 +16,6 @@ export const prepareTask: TaskHandlers['prepare'] = async ({ files, view }) => {
   setup = { sources: await Promise.all(files.map(openSpec)), view: await makeView(view), maxLength: view.maxLength };
   return null;
 };
-
-export interface PrepareParams {
-  files: SourceSpec[];
-  view: ViewSpec;
-}
 
 export const analyseTask: TaskHandlers['analyse'] = async ({ file, from, count, near }, _, signal) => {
   const source = setup?.sources[file];

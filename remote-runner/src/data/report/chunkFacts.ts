@@ -4,6 +4,7 @@ import { TuneyardError } from '@protocol/errors';
 import type { SourceRow } from '../index/rowSource';
 import type { SampleView } from '../session/sampleView';
 import { BANDS, MINIMA, minHashes } from './minHash';
+import type { ChunkFacts } from './reportTypes';
 import { findEmail, findSecret } from './secrets';
 import { textHash } from './textHash';
 import { countScripts, findOddity, SCRIPTS } from './textOddities';
@@ -17,40 +18,6 @@ export const MOST_LABELS = 200;
 
 export const USABLE = 1;
 export const HAS_MINHASH = 2;
-
-export interface ChunkFinding {
-  row: number;
-  line: number;
-  detail?: string;
-}
-
-export interface ChunkFacts {
-  /** Number of the first row in its file. */
-  from: number;
-  count: number;
-  /** [count] USABLE, HAS_MINHASH */
-  flags: Uint8Array;
-  /** [count] */
-  lines: Uint32Array;
-  /** [2·count] of the text, before tokenizing */
-  hashes: Uint32Array;
-  /** [count] tokens before truncation; 0 where a row cannot be used */
-  lengths: Uint32Array;
-  /** [count] after truncation */
-  supervised: Uint32Array;
-  /** [count] the script of most letters, as in SCRIPTS; 255: none */
-  scripts: Uint8Array;
-  /** [SCRIPTS.length] letters */
-  letters: Float64Array;
-  /** [count·64], [count·16]; undefined where near-duplicates are not looked for any more */
-  minima?: Uint8Array;
-  bands?: Uint32Array;
-  /** At most {@link MOST_FINDINGS} a kind. */
-  findings: Partial<Record<FindingKind, { count: number; rows: ChunkFinding[] }>>;
-  /** Undefined: too many different ones. */
-  labels?: [label: string, count: number][];
-  columns: string[];
-}
 
 /** @throws TuneyardError `cancelled` */
 export function analyseRows(

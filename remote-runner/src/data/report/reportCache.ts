@@ -6,7 +6,7 @@ import type { DatasetReport } from '@protocol/dataset';
 import { replaceFile } from '../../hub/durableFile';
 import { tuneyardHome } from '../../runs/runDir';
 import { forgetOldest } from '../index/indexCache';
-import type { ReportParams } from './reportTask';
+import type { ReportParams } from './reportTypes';
 
 /** Raised when the same data would give another report. */
 const VERSION = 1;

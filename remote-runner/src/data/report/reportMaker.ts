@@ -6,12 +6,12 @@ import type { DatasetReport, Finding, FindingKind } from '@protocol/dataset';
 import { FINDING_KINDS } from '@protocol/dataset';
 import { splitSamples } from '../dataset';
 import { adviceFor } from './advice';
-import { type ChunkFacts, type ChunkFinding, HAS_MINHASH, MOST_FINDINGS, MOST_LABELS, USABLE } from './chunkFacts';
+import { HAS_MINHASH, MOST_FINDINGS, MOST_LABELS, USABLE } from './chunkFacts';
 import { findingText } from './findingText';
 import { lengthBins, lengthFigures } from './lengths';
 import { BANDS, MINIMA } from './minHash';
 import { findNearRows } from './nearRows';
-import type { ReportParams } from './reportTask';
+import type { ChunkFacts, ChunkFinding, ReportParams } from './reportTypes';
 import { RowTable } from './rowTable';
 import { SCRIPTS } from './textOddities';
 

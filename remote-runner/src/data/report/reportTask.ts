@@ -1,11 +1,12 @@
 /** The whole set, gone through by all cores: plans the chunks, hands them out, and puts together what comes back. */
 import { availableParallelism } from 'node:os';
 import type { DatasetReport } from '@protocol/dataset';
-import { openSpec } from '../index/sourceSpec';
+import { openSpec } from '../index/openSpec';
 import { DataThread } from '../workers/dataThread';
 import type { TaskHandlers, Tasks } from '../workers/tasks';
-import { analyseTask, type PrepareParams, prepareTask } from './analyseTask';
+import { analyseTask, prepareTask } from './analyseTask';
 import { ReportMaker } from './reportMaker';
+import type { ReportParams } from './reportTypes';
 
 const CHUNK_ROWS = 1_000;
 /** Rows of one chunk, where rows are large. */
@@ -16,13 +17,6 @@ const BYTES_A_THREAD = 512 << 10;
 /** What a thread can do for a report. */
 type RunTask = <N extends 'prepare' | 'analyse'>(name: N, params: Tasks[N]['params']) => Promise<Tasks[N]['result']>;
 const HERE: Pick<TaskHandlers, 'prepare' | 'analyse'> = { prepare: prepareTask, analyse: analyseTask };
-
-export interface ReportParams extends PrepareParams {
-  seed: number;
-  /** Whether a file as a whole is held out. */
-  heldOut: boolean[];
-  weights?: number;
-}
 
 export const reportTask: TaskHandlers['report'] = async (params, tell, signal): Promise<DatasetReport> =>
   (await gather(params, tell, signal)).finish(signal);

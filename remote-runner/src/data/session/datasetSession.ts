@@ -7,7 +7,7 @@ import { applyFix, type FixContext, fixEdits } from '../fix/applyFix';
 import { openSource } from '../index/openSource';
 import type { RowSource, SourceRow } from '../index/rowSource';
 import { loadReport, reportKey, saveReport } from '../report/reportCache';
-import type { ReportParams } from '../report/reportTask';
+import type { ReportParams } from '../report/reportTypes';
 import { DataThread } from '../workers/dataThread';
 import type { Tasks } from '../workers/tasks';
 import { SampleView } from './sampleView';

@@ -4,10 +4,12 @@ import { analyseTask, prepareTask } from '../report/analyseTask';
 import { duplicatesTask, reportTask } from '../report/reportTask';
 import { indexTask } from './indexTask';
 import type { TaskHandlers, TaskName } from './tasks';
+import { tokenizeTask } from './tokenizeTask';
 import { type FromWorker, type ToWorker, toPlain } from './workerMessages';
 
 const handlers: TaskHandlers = {
   index: indexTask,
+  tokenize: tokenizeTask,
   prepare: prepareTask,
   analyse: analyseTask,
   report: reportTask,

@@ -8,7 +8,7 @@ export type FromWorker =
   | { id: number; type: 'done'; result: unknown }
   | { id: number; type: 'failed'; error: PlainError };
 
-interface PlainError {
+export interface PlainError {
   code: ErrorCode;
   what: string;
   place?: ErrorPlace;

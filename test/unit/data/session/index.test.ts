@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TuneyardError } from '@protocol/errors';
+import { createScanner } from '@runner/data/index/createScanner';
 import { openSource } from '@runner/data/index/openSource';
 import type { SourceRow } from '@runner/data/index/rowSource';
-import { createScanner, FILE_START, type ScannerKind } from '@runner/data/index/scanner';
+import { FILE_START, type ScannerKind } from '@runner/data/index/scanner';
 import { readRows } from '@runner/data/readers';
 import fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';

@@ -1,14 +1,9 @@
 /** A file that is open in one thread, for another to open without looking for its rows again. */
 
-import type { IndexPiece } from './buildIndex';
 import { openFile, textBytes } from './byteSource';
 import { ParquetFile } from './parquetFile';
-import { RecordFile, type RecordFileOptions } from './recordFile';
-import type { RowSource } from './rowSource';
-
-export type SourceSpec =
-  | { kind: 'parquet'; path: string; key: string }
-  | { kind: 'records'; options: RecordFileOptions; index: IndexPiece; text?: string };
+import { RecordFile } from './recordFile';
+import type { RowSource, SourceSpec } from './rowSource';
 
 /** @throws TuneyardError as `openFile` */
 export async function openSpec(spec: SourceSpec): Promise<RowSource> {
