@@ -9,8 +9,8 @@ import type { TokenizeParams } from './tokenizeParams';
 
 /** Characters a thread takes at a time. */
 const CHUNK = 1 << 19;
-/** What a thread must have to do to be worth its start and its own tokenizer: about 4 s of one core's work. */
-const WORTH = 4 << 20;
+/** Characters a thread must have to do to be worth its start and its own tokenizer: about a second of one core’s work. */
+const WORTH = 8 << 20;
 
 /** How many threads some rows are worth; below two they are tokenized where they are. */
 export function threadsFor(rows: readonly Row[], cores = availableParallelism()): number {

@@ -43,7 +43,7 @@ describe('tokenizing in threads', () => {
     expect(threadsFor(params.rows.slice(0, 100), 16)).toBe(1);
     expect(threadsFor(Array(100).fill(row), 1)).toBe(1);
     expect(threadsFor(Array(100).fill(row), 4)).toBe(4);
-    expect(threadsFor(Array(9).fill(row), 4)).toBe(2);
+    expect(threadsFor(Array(17).fill(row), 4)).toBe(2);
   });
 
   it('stops when it is cancelled, and says what is wrong with a tokenizer', async () => {
