@@ -8,22 +8,10 @@
  * other settings (another template, tokenizer, `max_length`, unsaved text): files that did not change are not indexed
  * again, and a report that is under way is cancelled.
  */
+import type { DatasetFormat } from './datasetFormats';
 import type { DatasetRecipe } from './recipe';
 
-/** What a row is. Detected by its columns, and what a recipe's `dataset.format` says. */
-export const DATASET_FORMATS = [
-  'text',
-  'text-target',
-  'alpaca',
-  'messages',
-  'sharegpt',
-  'prompt-completion',
-  'preference',
-  'classification',
-  'token-classification',
-  'template',
-] as const;
-export type DatasetFormat = (typeof DATASET_FORMATS)[number];
+export type { DatasetFormat } from './datasetFormats';
 
 export interface OpenDataset {
   /** As in a recipe; paths absolute on the machine. */

@@ -4,6 +4,7 @@
  * written; the JSON Schema that editors use is generated from it.
  */
 import { z } from 'zod';
+import { DATASET_FORMATS } from './datasetFormats';
 
 const positiveInt = z.number().int().positive();
 const fraction = z.number().min(0).max(1);
@@ -16,6 +17,16 @@ export const datasetSchema = z
       .min(1)
       .describe('File with the samples: JSON, JSONL, CSV, TSV, TXT or Parquet. Relative to the recipe.'),
     test_path: z.string().min(1).optional().describe('A file of its own for evaluation; `test_size` is then not used.'),
+    format: z
+      .enum(DATASET_FORMATS)
+      .optional()
+      .describe(
+        'What a row is. Default: told by the columns; "template" and "text" take any columns through `template`.',
+      ),
+    chat_template: z
+      .string()
+      .optional()
+      .describe('How chats are written, in Jinja, in place of the tokenizer’s own chat template.'),
     template: z
       .string()
       .optional()

@@ -3,10 +3,10 @@ import { isAbsolute, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { TuneyardError } from '@protocol/errors';
 import { type DatasetRecipe, datasetSchema } from '@protocol/recipe';
+import { type ResolvedFormat, requireTrainable, resolveFormat } from './formats/resolveFormat';
 import { packSamples } from './pack';
 import { type Row, readerFor, readRows } from './readers';
 import { trainTestSplit } from './split';
-import { type ResolvedTemplate, resolveTemplate } from './templates';
 import { refuseUnsupervised, type Sample, type TokenizeOptions, tokenizeRow } from './tokenize';
 import type { Tokenizer } from './tokenizer';
 import { threadsFor, tokenizeInThreads } from './workers/tokenizeInThreads';
@@ -40,8 +40,11 @@ export interface DatasetRows {
   rows: Row[];
   /** All columns that come in any row, in order of appearance. */
   columns: string[];
-  template: ResolvedTemplate;
+  sampleFormat: ResolvedFormat;
 }
+
+/** Rows by which a format is told. */
+export const FORMAT_ROWS = 100;
 
 /** A recipe's `dataset` may be just a path. */
 export function fullDataset(dataset: DatasetRecipe | string): DatasetRecipe {
@@ -61,8 +64,9 @@ export async function loadDataset(
   options: LoadDatasetOptions,
 ): Promise<LoadedDataset> {
   const recipe = fullDataset(dataset);
-  const warnings: string[] = [];
   const data = await loadRows(recipe.path, recipe, options);
+  requireTrainable(data.sampleFormat, { file: data.path });
+  const warnings = [...data.sampleFormat.warnings];
   const testPath = recipe.test_path;
   const make = (from: DatasetRows, rows: Row[]) => makeSamples(from, rows, recipe, options);
   const split = (n: number) => splitSamples(n, recipe, options.seed);
@@ -114,7 +118,7 @@ export async function loadDataset(
 export async function loadRows(
   file: string,
   recipe: DatasetRecipe,
-  options: { baseDir: string; signal?: AbortSignal },
+  options: { baseDir: string; tokenizer?: Tokenizer; signal?: AbortSignal },
 ): Promise<DatasetRows> {
   const path = isAbsolute(file) ? file : join(options.baseDir, file);
   const rows: Row[] = [];
@@ -124,8 +128,10 @@ export async function loadRows(
     rows.push(row);
     for (const column in row.values) columns.add(column);
   }
-  const template = resolveTemplate(recipe, [...columns], { file: path });
-  return { path, format: readerFor(path).name, rows, columns: [...columns], template };
+  const first = rows.slice(0, FORMAT_ROWS).map(({ values }) => values);
+  const how = { place: { file: path }, chat: options.tokenizer?.chatTemplate };
+  const sampleFormat = resolveFormat(recipe, [...columns], first, how);
+  return { path, format: readerFor(path).name, rows, columns: [...columns], sampleFormat };
 }
 
 /** Which of n samples train and which are held out. Where none are, they stay in the file's order. */
@@ -142,7 +148,7 @@ export function tokenizeOptions(
 ): TokenizeOptions {
   return {
     tokenizer: options.tokenizer,
-    template: data.template,
+    sampleFormat: data.sampleFormat,
     maxLength: recipe.pack ? Number.POSITIVE_INFINITY : options.maxLength,
     trainOnPrompt: recipe.train_on_prompt,
     appendEos: recipe.append_eos,

@@ -6,8 +6,10 @@
  * its id: where the padding token equals the end-of-sequence token, the real end is still learned.
  */
 import { type ErrorPlace, TuneyardError } from '@protocol/errors';
+import type { ChatText } from './chat/chatTemplate';
+import type { PlainText } from './formats/format';
+import { type ResolvedFormat, renderSample } from './formats/resolveFormat';
 import type { Row } from './readers';
-import { type RenderedRow, type ResolvedTemplate, renderRow } from './templates';
 import { concatIds, type Tokenizer } from './tokenizer';
 
 /** The label of a token that is not learned (as in PyTorch's and Hugging Face's losses). */
@@ -26,7 +28,7 @@ export interface Sample {
 
 export interface TokenizeOptions {
   tokenizer: Tokenizer;
-  template: ResolvedTemplate;
+  sampleFormat: ResolvedFormat;
   /** Longest sample in tokens. */
   maxLength: number;
   trainOnPrompt: boolean;
@@ -45,28 +47,67 @@ export interface TokenizeOptions {
  */
 export function tokenizeRow(row: Row, options: TokenizeOptions): Sample {
   const place = { file: options.file, line: row.line };
-  return tokenizeText(renderRow(options.template, row.values, place), place, options);
+  return tokenizeText(renderSample(options.sampleFormat, row.values, place).text, place, options);
 }
 
-function tokenizeText({ prompt, completion }: RenderedRow, place: ErrorPlace, options: TokenizeOptions): Sample {
-  const { tokenizer, maxLength } = options;
-  // With an empty prompt the completion begins the sequence; what stands before it (a BOS) is still given, not learned.
-  const start = tokenizer.encodeStart(prompt);
-  const rest = prompt === '' ? tokenizer.encode(completion) : tokenizer.encodeContinuation(completion);
-  const eos = options.appendEos && tokenizer.eosTokenId !== undefined ? [tokenizer.eosTokenId] : [];
-  const full = concatIds([start, rest, Int32Array.from(eos)]);
+/** As {@link tokenizeRow}, of a row's text. */
+export function tokenizeText(text: PlainText | ChatText, place: ErrorPlace, options: TokenizeOptions): Sample {
+  const { maxLength } = options;
+  const { full, learned, given } = text.kind === 'chat' ? encodeChat(text, options) : encodePlain(text, options);
   const truncated = full.length > maxLength;
   const inputIds = truncated ? full.slice(0, maxLength) : full;
-  const labels = inputIds.slice();
-  if (!options.trainOnPrompt) labels.fill(IGNORED, 0, Math.min(start.length, labels.length));
+  const labels = new Int32Array(inputIds.length).fill(IGNORED);
+  for (const { start, end } of options.trainOnPrompt ? [{ start: 0, end: full.length }] : learned)
+    labels.set(inputIds.subarray(start, end), Math.min(start, labels.length));
   const sample: Sample = { inputIds, labels, line: place.line ?? 0, truncated };
   if (supervisedTokens(sample) === 0) {
-    throw new TuneyardError('no_supervised_tokens', nothingLearned(start.length, sample, maxLength), {
+    throw new TuneyardError('no_supervised_tokens', nothingLearned(given, sample, maxLength), {
       place,
       data: { lines: [place.line ?? 0] },
     });
   }
   return sample;
+}
+
+interface Encoded {
+  full: Int32Array;
+  /** Tokens `[start, end)`, in order. */
+  learned: { start: number; end: number }[];
+  /** Tokens before the first that is learned. */
+  given: number;
+}
+
+function encodePlain({ prompt, completion }: PlainText, { tokenizer, appendEos }: TokenizeOptions): Encoded {
+  // With an empty prompt the completion begins the sequence; what stands before it (a BOS) is still given, not learned.
+  const start = tokenizer.encodeStart(prompt);
+  const rest = prompt === '' ? tokenizer.encode(completion) : tokenizer.encodeContinuation(completion);
+  const eos = appendEos && tokenizer.eosTokenId !== undefined ? [tokenizer.eosTokenId] : [];
+  const full = concatIds([start, rest, Int32Array.from(eos)]);
+  return { full, learned: [{ start: start.length, end: full.length }], given: start.length };
+}
+
+/** As a whole: what begins and ends turns is in the text, written by the template. */
+function encodeChat({ text, learned }: ChatText, { tokenizer }: TokenizeOptions): Encoded {
+  const full = tokenizer.encode(text);
+  const spans = learned.map(({ start, end }) => ({
+    start: tokenAt(tokenizer, full, text, start),
+    end: tokenAt(tokenizer, full, text, end, true),
+  }));
+  return { full, learned: spans, given: spans[0]?.start ?? full.length };
+}
+
+/**
+ * The token that holds a character of a text; with `behind`, the first that holds none of those before it.
+ *
+ * @param ids of the whole text
+ */
+export function tokenAt(tokenizer: Tokenizer, ids: Int32Array, text: string, at: number, behind = false): number {
+  if (at >= text.length) return ids.length;
+  const before = tokenizer.encode(text.slice(0, at));
+  let count = 0;
+  while (count < before.length && before[count] === ids[count]) count++;
+  // A token may hold characters on either side; it is with those that it begins with.
+  return behind && count < before.length ? count + 1 : count;
 }
 
 /** How many tokens of a sample are learned: those with a label, but for the first, which nothing comes before. */
@@ -94,6 +135,8 @@ function nothingLearned(promptLength: number, sample: Sample, maxLength: number)
   if (sample.truncated && promptLength >= maxLength) {
     return `the prompt alone has ${promptLength} tokens, so that nothing of the target is left within max_length ${maxLength}; raise max_length or take the row out.`;
   }
+  if (promptLength === sample.inputIds.length && promptLength > 0)
+    return 'the chat has nothing that the assistant says; fill it in or take it out.';
   if (sample.inputIds.length === 0) return 'the row has no text; fill it in or take it out.';
   return 'the row has too little text to learn from: not one token has another before it; fill it in or take it out.';
 }

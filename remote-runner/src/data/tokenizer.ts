@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
 import { TuneyardError } from '@protocol/errors';
 import { z } from 'zod';
+import { type ChatTemplate, readChatTemplate } from './chat/chatTemplate';
 import { type Cutter, chooseCutter } from './longText';
+import { wordCutter } from './wordCutter';
 
 export interface Tokenizer {
   /** Highest id + 1: a model needs at least so many embeddings. */
@@ -12,6 +14,8 @@ export interface Tokenizer {
   readonly eosTokenId?: number;
   readonly padTokenId?: number;
   readonly bosTokenId?: number;
+  /** How it writes chats; undefined where it does not say. */
+  readonly chatTemplate?: ChatTemplate;
   /** Ids of a text and nothing else: what the post-processor would add (a BOS, say) is left out. */
   encode(text: string): Int32Array;
   /** Ids of a text that begins a sequence: with the BOS in front where this tokenizer's post-processor puts one. */
@@ -87,7 +91,22 @@ export async function loadTokenizer(dir: string): Promise<Tokenizer> {
   const config = (await readJson(join(dir, 'tokenizer_config.json'))) ?? {};
   const map = (await readJson(join(dir, 'special_tokens_map.json'))) ?? {};
   const model = (await readJson(join(dir, 'config.json'))) ?? {};
-  return createTokenizer(json, { file, config, names: [config, map], ids: model });
+  const tokens = specialTexts([config, map]);
+  const chatTemplate = await readChatTemplate(dir, config as Record<string, unknown>, tokens);
+  const options = { file, config, names: [config, map], ids: model };
+  return createTokenizer(json, { ...options, ...(chatTemplate && { chatTemplate }) });
+}
+
+/** `bos_token` and so on as they are written: what templates of chats may name. */
+function specialTexts(sources: readonly object[]): Record<string, string> {
+  const texts: Record<string, string> = { bos_token: '', eos_token: '', pad_token: '', unk_token: '' };
+  for (const source of [...sources].reverse()) {
+    for (const [name, value] of Object.entries(source)) {
+      const text = name.endsWith('_token') ? tokenNameSchema.safeParse(value).data : undefined;
+      if (typeof text === 'string') texts[name] = text;
+    }
+  }
+  return texts;
 }
 
 /**
@@ -102,7 +121,7 @@ export async function loadTokenizer(dir: string): Promise<Tokenizer> {
  */
 export function createTokenizer(
   json: unknown,
-  options: { file?: string; config?: object; names?: unknown[]; ids?: unknown } = {},
+  options: { file?: string; config?: object; names?: unknown[]; ids?: unknown; chatTemplate?: ChatTemplate } = {},
 ): Tokenizer {
   const place = { file: options.file ?? 'tokenizer.json' };
   const parsed = tokenizerFileSchema.safeParse(json);
@@ -134,10 +153,11 @@ export function createTokenizer(
     }
     return ids?.[`${kind}_token_id`] ?? undefined;
   };
-  return new FileTokenizer(library, parsed.data, place.file, {
+  return new FileTokenizer(library, parsed.data, place.file, config, {
     eosTokenId: special('eos'),
     padTokenId: special('pad'),
     bosTokenId: special('bos'),
+    chatTemplate: options.chatTemplate,
   });
 }
 
@@ -145,31 +165,43 @@ interface SpecialIds {
   eosTokenId: number | undefined;
   padTokenId: number | undefined;
   bosTokenId: number | undefined;
+  chatTemplate: ChatTemplate | undefined;
 }
+
+/** Words that are remembered, and of how many characters: about 10 MB. */
+const MOST_WORDS = 50_000;
+const LONGEST_WORD = 48;
 
 class FileTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly eosTokenId?: number;
   readonly padTokenId?: number;
+  readonly chatTemplate?: ChatTemplate;
   readonly bosTokenId?: number;
   /** What the post-processor puts before a text. */
   private readonly prefix: Int32Array;
   private readonly addsSpace: boolean;
   private readonly byteLevel: boolean;
   private readonly cut: Cutter;
+  /** Where words can be encoded one by one. */
+  private readonly cutWords: Cutter | undefined;
+  private readonly words = new Map<string, Int32Array>();
 
   constructor(
     private readonly library: HfTokenizer,
     file: TokenizerFile,
     private readonly path: string,
+    config: object,
     ids: SpecialIds,
   ) {
     this.vocabSize = highestId(file) + 1;
     if (ids.eosTokenId !== undefined) this.eosTokenId = ids.eosTokenId;
     if (ids.padTokenId !== undefined) this.padTokenId = ids.padTokenId;
     if (ids.bosTokenId !== undefined) this.bosTokenId = ids.bosTokenId;
+    if (ids.chatTemplate) this.chatTemplate = ids.chatTemplate;
     this.byteLevel = JSON.stringify(file.decoder).includes('"ByteLevel"');
-    this.cut = chooseCutter(file);
+    this.cutWords = wordCutter(file, library, config);
+    this.cut = this.cutWords ?? chooseCutter(file);
 
     const bare = library.encode('a', { add_special_tokens: false });
     const full = library.encode('a').ids;
@@ -180,8 +212,22 @@ class FileTokenizer implements Tokenizer {
 
   encode(text: string): Int32Array {
     if (text === '') return new Int32Array(0);
-    const pieces = this.cut(text).map((piece) => this.library.encode(piece, { add_special_tokens: false }).ids);
-    const ids = pieces.length === 1 ? pieces[0]! : pieces.flat();
+    const pieces = this.cut(text);
+    if (!this.cutWords) return concatIds(pieces.map((piece) => this.encodePiece(piece)));
+    const ids: number[] = [];
+    for (const word of pieces) {
+      let known = this.words.get(word);
+      if (known === undefined) {
+        known = this.encodePiece(word);
+        if (word.length <= LONGEST_WORD) this.remember(word, known);
+      }
+      for (let i = 0; i < known.length; i++) ids.push(known[i]!);
+    }
+    return Int32Array.from(ids);
+  }
+
+  private encodePiece(text: string): Int32Array {
+    const { ids } = this.library.encode(text, { add_special_tokens: false });
     if (ids.some((id) => id === undefined)) {
       throw new TuneyardError(
         'tokenizer_invalid',
@@ -190,6 +236,13 @@ class FileTokenizer implements Tokenizer {
       );
     }
     return Int32Array.from(ids);
+  }
+
+  private remember(word: string, ids: Int32Array): void {
+    // The common ones are soon back.
+    if (this.words.size >= MOST_WORDS) this.words.clear();
+    // A piece of a text would keep all of the text in memory.
+    this.words.set(` ${word}`.slice(1), ids);
   }
 
   encodeStart(text: string): Int32Array {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { resolveFormat } from '@runner/data/formats/resolveFormat';
 import { packSamples } from '@runner/data/pack';
-import { resolveTemplate } from '@runner/data/templates';
 import { IGNORED, supervisedTokens, type TokenizeOptions, tokenizeRow } from '@runner/data/tokenize';
 import { createTokenizer } from '@runner/data/tokenizer';
 import fc from 'fast-check';
@@ -11,7 +11,7 @@ function options(template: string, more: Partial<TokenizeOptions> = {}): Tokeniz
   const columns = ['text', 'target'].filter((column) => template.includes(`{${column}}`));
   return {
     tokenizer,
-    template: resolveTemplate({ template }, columns, { file: 'd' }),
+    sampleFormat: resolveFormat({ template }, columns, [], { place: { file: 'd' }, chat: undefined }),
     maxLength: 100,
     trainOnPrompt: false,
     appendEos: true,

@@ -4,6 +4,7 @@ import type { DatasetFix, DatasetReport, DatasetSample, OpenDataset, OpenedDatas
 import { TuneyardError } from '@protocol/errors';
 import type { DatasetRecipe } from '@protocol/recipe';
 import { applyFix, type FixContext, fixEdits } from '../fix/applyFix';
+import { resolveFormat } from '../formats/resolveFormat';
 import { openSource } from '../index/openSource';
 import type { RowSource, SourceRow } from '../index/rowSource';
 import { loadReport, reportKey, saveReport } from '../report/reportCache';
@@ -75,9 +76,14 @@ export class DatasetSession {
       warnings.push(`The model has ${maxLength} positions: samples are cut there, not at ${params.max_length}.`);
     }
     this.#heads.clear();
+    const values = rows.flatMap((row) => (row.values ? [row.values] : []));
+    const how = { place: { file: first.source.path }, chat: model?.tokenizer.chatTemplate };
+    const sampleFormat = resolveFormat(recipe, columns, values, how);
+    warnings.push(...sampleFormat.warnings);
     this.#spec = {
       recipe,
       columns,
+      sampleFormat,
       maxLength,
       path: first.source.path,
       fileFormat: first.source.format,
@@ -98,6 +104,7 @@ export class DatasetSession {
       possible: this.#view.possible,
       template: this.#view.template,
       ...(this.#view.targetColumn === undefined ? {} : { target_column: this.#view.targetColumn }),
+      ...(this.#view.chatNote === undefined ? {} : { chat_template: this.#view.chatNote }),
       ...(model ? { tokenizer: tokenizerFacts(model) } : {}),
       ...(model?.weights === undefined ? {} : { model_weights: model.weights }),
       ...(this.#done ? { rows: this.#rows } : {}),

@@ -2,10 +2,12 @@
 import type { DatasetFormat, DatasetSample, SampleToken } from '@protocol/dataset';
 import { TuneyardError } from '@protocol/errors';
 import type { DatasetRecipe } from '@protocol/recipe';
+import type { ChatText } from '../chat/chatTemplate';
 import { type DatasetRows, tokenizeOptions } from '../dataset';
+import type { PlainText, RenderedSample } from '../formats/format';
+import { type ResolvedFormat, renderSample } from '../formats/resolveFormat';
 import type { SourceRow } from '../index/rowSource';
-import { renderRow, resolveTemplate } from '../templates';
-import { IGNORED, type Sample, type TokenizeOptions, tokenizeRow } from '../tokenize';
+import { IGNORED, type Sample, type TokenizeOptions, tokenAt, tokenizeText } from '../tokenize';
 import type { Tokenizer } from '../tokenizer';
 
 /** Tokens of a sample that are sent at most: more cannot be looked at, and what is behind `max_length` is not trained on. */
@@ -16,6 +18,7 @@ const WORDS_OF = 400;
 export interface SampleViewOptions {
   recipe: DatasetRecipe;
   columns: readonly string[];
+  sampleFormat: ResolvedFormat;
   tokenizer: Tokenizer | undefined;
   maxLength: number;
   /** Of the first source, for messages. */
@@ -53,24 +56,25 @@ export class SampleView {
   readonly possible: DatasetFormat[];
   readonly template: string;
   readonly targetColumn: string | undefined;
+  readonly chatNote: string | undefined;
+  readonly #format: ResolvedFormat;
   readonly #rows: DatasetRows;
   readonly #special = new Map<number, boolean>();
 
-  /** @throws TuneyardError `template_invalid`, `column_missing` */
   constructor(private readonly options: SampleViewOptions) {
-    const { recipe, columns, path } = options;
-    const template = resolveTemplate(recipe, columns, { file: path });
-    this.template = template.template.source;
-    this.targetColumn = template.target;
-    this.format = recipe.template !== undefined ? 'template' : template.target === undefined ? 'text' : 'text-target';
-    this.possible = [this.format];
-    this.#rows = { path, format: options.fileFormat, rows: [], columns: [...columns], template };
+    const { columns, path, sampleFormat: format } = options;
+    this.#format = format;
+    this.template = format.source;
+    this.targetColumn = format.target;
+    this.format = format.name;
+    this.possible = format.possible;
+    this.chatNote = format.chatNote;
+    this.#rows = { path, format: options.fileFormat, rows: [], columns: [...columns], sampleFormat: format };
   }
 
   /** A row as one text. @throws TuneyardError `dataset_invalid` */
   textOf(values: Record<string, unknown>, path: string, line: number): string {
-    const { prompt, completion } = renderRow(this.#rows.template, values, { file: path, line });
-    return prompt + completion;
+    return wholeText(renderSample(this.#format, values, { file: path, line }).text);
   }
 
   /** Everything about a row that counts over the whole set. */
@@ -78,14 +82,15 @@ export class SampleView {
     const none = { length: 0, supervised: 0 };
     if (!row.values) return { ...none, problem: row.error?.what ?? 'the row cannot be read.' };
     try {
-      const { prompt, completion } = renderRow(this.#rows.template, row.values, { file: path, line: row.line });
-      const target = this.targetColumn === undefined ? undefined : completion;
-      const { length, supervised, problem } = this.#tokenize(row, path);
+      const rendered = this.#render(row, path);
+      const target = this.#targetOf(rendered);
+      const { length, supervised, problem } = this.#tokenize(rendered.text, row, path);
       return {
         length,
         supervised,
-        text: prompt + completion,
+        text: wholeText(rendered.text),
         ...(target === undefined ? {} : { target }),
+        ...(rendered.label === undefined ? {} : { label: rendered.label }),
         ...(problem === undefined ? {} : { problem }),
       };
     } catch (error) {
@@ -97,10 +102,12 @@ export class SampleView {
   facts(row: SourceRow, path: string, count: boolean): RowFacts {
     if (!row.values) return { words: oneLine(row.raw), problem: row.error?.what ?? 'the row cannot be read.' };
     try {
-      const { prompt, completion } = renderRow(this.#rows.template, row.values, { file: path, line: row.line });
-      const words = oneLine(prompt.slice(0, WORDS_OF) + completion.slice(0, WORDS_OF));
+      const { text } = this.#render(row, path);
+      const words = oneLine(
+        text.kind === 'chat' ? text.text : text.prompt.slice(0, WORDS_OF) + text.completion.slice(0, WORDS_OF),
+      );
       if (!this.options.tokenizer || !count) return { words };
-      const { length, problem } = this.#tokenize(row, path);
+      const { length, problem } = this.#tokenize(text, row, path);
       return { words, length, ...(problem === undefined ? {} : { problem }) };
     } catch (error) {
       return { words: oneLine(row.raw), problem: whatOf(error) };
@@ -132,22 +139,22 @@ export class SampleView {
     });
     if (!row.values) return unreadable(row.error?.what ?? 'the row cannot be read.');
     try {
-      const { prompt, completion } = renderRow(this.#rows.template, row.values, { file: path, line: row.line });
-      const { tokenizer } = this.options;
-      const parts = (split: number, length: number): DatasetSample['parts'] => [
-        ...(prompt === '' ? [] : [{ role: 'prompt', text: prompt, from: 0, to: split }]),
-        { role: prompt === '' ? 'text' : 'completion', text: completion, from: split, to: length },
-      ];
-      if (!tokenizer) return { ...empty, parts: parts(0, 0) };
-      const { full, length, problem, supervised, truncated } = this.#tokenize(row, path);
-      const split = prompt === '' ? 0 : tokenizer.encodeStart(prompt).length;
+      const rendered = this.#render(row, path);
+      const { text, rejected, label, words } = rendered;
+      const more = { ...(label !== undefined && { label }) };
+      if (!this.options.tokenizer) return { ...empty, ...more, parts: this.#parts(text, undefined) };
+      const { full, length, problem, supervised, truncated } = this.#tokenize(text, row, path);
+      const worse = rejected && this.#tokenize(rejected, row, path).full;
       return {
         ...empty,
-        parts: parts(Math.min(split, length), length),
+        ...more,
+        parts: this.#parts(text, full),
         tokens: this.#tokens(full),
         length,
         supervised,
         truncated,
+        ...(rejected && worse && { rejected: { parts: this.#parts(rejected, worse), tokens: this.#tokens(worse) } }),
+        ...(words && { tags: this.#tags(words, text, full) }),
         ...(problem === undefined ? {} : { problem }),
       };
     } catch (error) {
@@ -155,14 +162,56 @@ export class SampleView {
     }
   }
 
-  #tokenize(row: SourceRow, path: string) {
+  #render(row: SourceRow, path: string): RenderedSample {
+    return renderSample(this.#format, row.values!, { file: path, line: row.line });
+  }
+
+  /** What is to be written, where that is a part. */
+  #targetOf({ text }: RenderedSample): string | undefined {
+    if (text.kind === 'chat') return text.learned.map(({ start, end }) => text.text.slice(start, end)).join('\n');
+    return this.targetColumn === undefined ? undefined : text.completion;
+  }
+
+  /** Turns of a chat, or the prompt and what is to be written, with their tokens. */
+  #parts(text: PlainText | ChatText, full: Sample | undefined): DatasetSample['parts'] {
+    const { tokenizer } = this.options;
+    const length = full?.inputIds.length ?? 0;
+    if (text.kind === 'plain') {
+      const { prompt, completion } = text;
+      const split = prompt === '' || !tokenizer || !full ? 0 : Math.min(tokenizer.encodeStart(prompt).length, length);
+      return [
+        ...(prompt === '' ? [] : [{ role: 'prompt', text: prompt, from: 0, to: split }]),
+        { role: prompt === '' ? 'text' : 'completion', text: completion, from: split, to: length },
+      ];
+    }
+    const at = (place: number) => (tokenizer && full ? tokenAt(tokenizer, full.inputIds, text.text, place) : 0);
+    return text.turns.map(({ role, start, end }) => ({
+      role,
+      text: text.text.slice(start, end),
+      from: at(start),
+      to: at(end),
+    }));
+  }
+
+  #tags(words: { word: string; tag: string }[], text: PlainText | ChatText, full: Sample): DatasetSample['tags'] {
+    const whole = wholeText(text);
+    let from = 0;
+    return words.map(({ word, tag }) => {
+      const start = whole.indexOf(word, from);
+      from = start + word.length;
+      const at = (place: number) => tokenAt(this.options.tokenizer!, full.inputIds, whole, place);
+      return { word, tag, from: at(start), to: at(from) };
+    });
+  }
+
+  #tokenize(text: PlainText | ChatText, row: SourceRow, path: string) {
     const { tokenizer, recipe, maxLength } = this.options;
     const options: TokenizeOptions = {
       ...tokenizeOptions(this.#rows, recipe, { tokenizer: tokenizer!, maxLength: Number.POSITIVE_INFINITY }),
       file: path,
     };
-    const one = { line: row.line, values: row.values! };
-    const full = tokenizeRow(one, options);
+    const place = { file: path, line: row.line };
+    const full = tokenizeText(text, place, options);
     // As training cuts it: the end is lost, and nothing else changes.
     let supervised = 0;
     const kept = Math.min(maxLength, full.labels.length);
@@ -170,7 +219,7 @@ export class SampleView {
     let problem: string | undefined;
     if (supervised === 0) {
       try {
-        tokenizeRow(one, { ...options, maxLength });
+        tokenizeText(text, place, { ...options, maxLength });
       } catch (error) {
         problem = whatOf(error);
       }
@@ -200,6 +249,9 @@ export class SampleView {
     return known;
   }
 }
+
+const wholeText = (text: PlainText | ChatText): string =>
+  text.kind === 'chat' ? text.text : text.prompt + text.completion;
 
 /** Long texts up to where they are looked at. */
 function shortened(values: Record<string, unknown>): Record<string, unknown> {

@@ -1,13 +1,13 @@
 /** What a thread needs to tokenize rows as training does. */
 import type { DatasetRecipe } from '@protocol/recipe';
+import type { ResolvedFormat } from '../formats/resolveFormat';
 import type { Row } from '../readers';
-import type { ResolvedTemplate } from '../templates';
 
 export interface TokenizeParams {
   /** The tokenizer's folder. */
   dir: string;
   /** As `DatasetRows`. */
-  data: { path: string; format: string; columns: string[]; template: ResolvedTemplate };
+  data: { path: string; format: string; columns: string[]; sampleFormat: ResolvedFormat };
   recipe: DatasetRecipe;
   maxLength: number;
   rows: readonly Row[];
