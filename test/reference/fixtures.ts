@@ -237,3 +237,33 @@ async function readTensors(path: string): Promise<ReferenceTensors> {
     read: (name) => weights.readFloat32(name),
   };
 }
+
+/** A chat template, as it is and with `{% generation %}` blocks, and what transformers makes of some chats with it. */
+export interface ReferenceChats {
+  plain: string;
+  marked: string;
+  tokens: Record<string, string>;
+  cases: {
+    messages: { role: string; content: string }[];
+    text?: string;
+    /** Characters `[start, end)` that the assistant wrote. */
+    spans?: [start: number, end: number][];
+    /** In place of both: why the template does not take the chat. */
+    refusal?: string;
+  }[];
+}
+
+/** By the name of the model whose template behaves so. */
+export function readChats(): Record<string, ReferenceChats> {
+  return JSON.parse(readFileSync(pathOf('chats.json'), 'utf8'), (key, value: unknown) =>
+    // Python counts characters, JavaScript UTF-16 units.
+    key === 'cases' ? (value as ReferenceChats['cases']).map(inUnits) : value,
+  ) as Record<string, ReferenceChats>;
+}
+
+function inUnits(one: ReferenceChats['cases'][number]): ReferenceChats['cases'][number] {
+  if (one.text === undefined || !one.spans) return one;
+  const characters = [...one.text];
+  const units = (count: number) => characters.slice(0, count).join('').length;
+  return { ...one, spans: one.spans.map(([start, end]) => [units(start), units(end)]) };
+}

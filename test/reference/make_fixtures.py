@@ -4,7 +4,7 @@
     python test/reference/make_fixtures.py            # everything
     python test/reference/make_fixtures.py cases      # only some parts
 
-Parts, in order: cases (models, logits, loss, gradients), optimizers, schedules, processors, generations, training.
+Parts, in order: cases (models, logits, loss, gradients), optimizers, schedules, processors, generations, training, chats.
 Everything is float32 on one CPU thread with fixed seeds; README.md beside this file says what each file holds.
 The product and its tests never run Python: they read the committed files under fixtures/.
 """
@@ -20,7 +20,7 @@ from maker.common import FIXTURES, prepare, write_versions  # noqa: E402
 def main(names: list[str]) -> None:
     prepare()
     # Imported late: transformers reads the environment that prepare() sets.
-    from maker import cases, generations, optimizers, processors, schedules, training
+    from maker import cases, chats, generations, optimizers, processors, schedules, training
 
     parts = {
         "cases": cases.make,
@@ -29,6 +29,7 @@ def main(names: list[str]) -> None:
         "processors": processors.make,
         "generations": generations.make,
         "training": training.make,
+        "chats": chats.make,
     }
     unknown = [name for name in names if name not in parts]
     if unknown:

@@ -123,6 +123,18 @@ export function renderChat(
       return undefined;
     }
   };
+  /** Where the assistant begins that speaks first: templates ask for an answer only to what was said. */
+  const opening = (): number | undefined => {
+    const question = [{ role: 'user', content: 'x' }];
+    try {
+      const [asked, said] = [render(question, true), render(question, false)].map((marked) => takeMarks(marked).text);
+      const prompt = asked!.startsWith(said!) ? asked!.slice(said!.length) : '';
+      const before = part(0, true);
+      return before === 0 && text.startsWith(prompt) ? prompt.length : before;
+    } catch {
+      return part(0, true);
+    }
+  };
   const turns: ChatText['turns'] = [];
   const learned: Span[] = [];
   for (const [i, { role, content }] of messages.entries()) {
@@ -130,7 +142,8 @@ export function renderChat(
     const end = i === messages.length - 1 ? text.length : (part(i + 1, false) ?? endOf(text, content, start) ?? start);
     turns.push({ role, start, end: Math.max(start, end) });
     if (role !== 'assistant' || i < learnedFrom || compiled.isMarked) continue;
-    const span = spanOf(text, content, { from: part(i, true), start, end }, chat.tokens.eos_token);
+    const from = i === 0 ? opening() : part(i, true);
+    const span = spanOf(text, content, { from, start, end }, chat.tokens.eos_token);
     if (!span) {
       throw new TuneyardError(
         'dataset_invalid',
