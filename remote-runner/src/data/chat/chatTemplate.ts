@@ -129,8 +129,8 @@ export function renderChat(
     try {
       const [asked, said] = [render(question, true), render(question, false)].map((marked) => takeMarks(marked).text);
       const prompt = asked!.startsWith(said!) ? asked!.slice(said!.length) : '';
-      const before = part(0, true);
-      return before === 0 && text.startsWith(prompt) ? prompt.length : before;
+      const at = prompt === '' ? -1 : text.indexOf(prompt);
+      return at < 0 ? part(0, true) : at + prompt.length;
     } catch {
       return part(0, true);
     }
@@ -177,7 +177,10 @@ function spanOf(
   if (at < 0) return undefined;
   const behind = at + content.trim().length;
   const ends = eos !== undefined && eos !== '' && text.slice(behind).trimStart().startsWith(eos);
-  return { start: at, end: ends ? text.indexOf(eos, behind) + eos.length : behind };
+  if (ends) return { start: at, end: text.indexOf(eos, behind) + eos.length };
+  // What else ends a turn is a token of its own, that no person would write.
+  const mark = /^\s*(<\S{1,40}>|\[\/?[A-Z_]{2,20}\])\s*$/.exec(text.slice(behind, end))?.[1];
+  return { start: at, end: mark === undefined ? behind : text.indexOf(mark, behind) + mark.length };
 }
 
 function endOf(text: string, content: string, from: number): number | undefined {
