@@ -20,6 +20,8 @@ export interface OpenDataset {
   model?: string;
   max_length: number;
   seed: number;
+  /** Samples in a batch, for what padding they get; default 8. */
+  batch_size?: number;
   /** In place of what a file holds: an editor's unsaved text. Absent again: the file. */
   unsaved?: { path: string; text: string };
 }

@@ -4,13 +4,13 @@
  */
 import type { DatasetReport, Finding, FindingKind } from '@protocol/dataset';
 import { FINDING_KINDS } from '@protocol/dataset';
-import { splitSamples } from '../dataset';
 import { adviceFor } from './advice';
 import { HAS_MINHASH, MOST_FINDINGS, MOST_LABELS, USABLE } from './chunkFacts';
 import { findingText } from './findingText';
 import { lengthBins, lengthFigures } from './lengths';
 import { BANDS, MINIMA } from './minHash';
 import { findNearRows } from './nearRows';
+import { HELD_OUT, partsOf, TRAINED } from './partsOf';
 import type { ChunkFacts, ChunkFinding, ReportParams } from './reportTypes';
 import { RowTable } from './rowTable';
 import { SCRIPTS } from './textOddities';
@@ -66,7 +66,7 @@ export class ReportMaker {
     this.#compared = Math.min(first, MOST_COMPARED);
     this.#minima = new Uint8Array(MINIMA * this.#compared);
     this.#bands = new Uint32Array(BANDS * this.#compared);
-    this.#parts = partsOf(params, rows);
+    this.#parts = partsOf(params.view.recipe, params.seed, rows, params.heldOut);
   }
 
   wantsNear(file: number, from: number, count: number): boolean {
@@ -94,7 +94,7 @@ export class ReportMaker {
       this.#tokens += kept;
       this.#supervised += facts.supervised[i]!;
       if (length > maxLength) this.#truncated++;
-      if (this.#parts[first + i] !== 1) continue;
+      if (this.#parts[first + i] !== TRAINED) continue;
       this.#trainTokens += kept;
       this.#trainSupervised += facts.supervised[i]!;
     }
@@ -132,8 +132,8 @@ export class ReportMaker {
     let train = 0;
     let held = 0;
     for (const part of this.#parts) {
-      if (part === 1) train++;
-      else if (part === 2) held++;
+      if (part === TRAINED) train++;
+      else if (part === HELD_OUT) held++;
     }
     return {
       rows: this.#total,
@@ -184,13 +184,13 @@ export class ReportMaker {
     for (let row = 0; row < this.#total; row++) {
       if (!(this.#flags[row]! & USABLE)) continue;
       const first = all.firstLike(row);
-      if (this.#parts[row] === 1) trained.firstLike(row);
+      if (this.#parts[row] === TRAINED) trained.firstLike(row);
       if (first === row) continue;
       twins[row] = 1;
       this.#add('duplicate', this.#pair(row, first));
     }
     for (let row = 0; row < this.#total; row++) {
-      if (this.#parts[row] !== 2 || !(this.#flags[row]! & USABLE)) continue;
+      if (this.#parts[row] !== HELD_OUT || !(this.#flags[row]! & USABLE)) continue;
       const other = trained.like(row);
       if (other === undefined) continue;
       twins[row] = twins[row]! | 2;
@@ -205,8 +205,8 @@ export class ReportMaker {
       minima: this.#minima,
       bands: this.#bands,
       has: (row) => (this.#flags[row]! & HAS_MINHASH) !== 0,
-      isTrained: (row) => this.#parts[row] === 1,
-      isHeldOut: (row) => this.#parts[row] === 2,
+      isTrained: (row) => this.#parts[row] === TRAINED,
+      isHeldOut: (row) => this.#parts[row] === HELD_OUT,
       signal,
     });
     for (let row = 0; row < this.#compared; row++) {
@@ -255,20 +255,4 @@ export class ReportMaker {
     if (!known) this.#found.set(kind, { count: 1, rows: [row] });
     else if (++known.count && known.rows.length < MOST_FINDINGS) known.rows.push(row);
   }
-}
-
-/** Which rows train and which are held out, as the run will have it. */
-function partsOf({ view, seed, heldOut }: ReportParams, rows: readonly number[]): Uint8Array {
-  const parts = new Uint8Array(rows.reduce((a, b) => a + b, 0));
-  const { recipe } = view;
-  const { train, test } = splitSamples(rows[0] ?? 0, recipe, seed);
-  for (const row of train.slice(0, recipe.max_train_samples)) parts[row] = 1;
-  for (const row of test.slice(0, recipe.max_eval_samples)) parts[row] = 2;
-  let first = rows[0] ?? 0;
-  for (let file = 1; file < rows.length; file++) {
-    const end = first + rows[file]!;
-    if (heldOut[file]) parts.fill(2, first, Math.min(end, first + (recipe.max_eval_samples ?? rows[file]!)));
-    first = end;
-  }
-  return parts;
 }

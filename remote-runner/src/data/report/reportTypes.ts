@@ -1,5 +1,6 @@
 /** What crosses between the threads that make a report. */
 import type { FindingKind } from '@protocol/dataset';
+import type { DatasetRecipe } from '@protocol/recipe';
 import type { SourceSpec } from '../index/rowSource';
 import type { ViewSpec } from '../session/viewSpec';
 
@@ -20,6 +21,13 @@ export interface ReportParams extends PrepareParams {
   /** Whether a file as a whole is held out. */
   heldOut: boolean[];
   weights?: number;
+}
+
+export interface PartsParams {
+  recipe: DatasetRecipe;
+  seed: number;
+  rows: number[];
+  heldOut: boolean[];
 }
 
 export interface ChunkFinding {

@@ -7,10 +7,12 @@ import { applyFix, type FixContext, fixEdits } from '../fix/applyFix';
 import { resolveFormat } from '../formats/resolveFormat';
 import { openSource } from '../index/openSource';
 import type { RowSource, SourceRow } from '../index/rowSource';
+import { HELD_OUT, partsOf, TRAINED } from '../report/partsOf';
 import { loadReport, reportKey, saveReport } from '../report/reportCache';
 import type { ReportParams } from '../report/reportTypes';
 import { DataThread } from '../workers/dataThread';
 import type { Tasks } from '../workers/tasks';
+import { batchMates } from './batchMates';
 import { SampleView } from './sampleView';
 import { type SessionModel, sessionModel } from './sessionModel';
 import type { ViewSpec } from './viewSpec';
@@ -22,6 +24,8 @@ const MOST_ROWS = 1_000;
 /** Characters of rows whose tokens are counted for a list: about 50 ms. */
 const MOST_COUNTED = 100_000;
 const KEPT_LENGTHS = 20_000;
+/** Rows that are split and shuffled in no time. */
+const MOST_ROWS_AT_ONCE = 200_000;
 
 export interface IndexProgress {
   rows: number;
@@ -45,7 +49,12 @@ export class DatasetSession {
   #view: SampleView | undefined;
   #spec: ViewSpec | undefined;
   #seed = 0;
+  #batchSize = 8;
+  /** Of each row, as `partsOf`; once all rows are counted. */
+  #parts: Uint8Array | undefined;
+  #mates: ((row: number) => readonly number[] | undefined) | undefined;
   #weights: number | undefined;
+  #learning = false;
   /** Aborted when something else is opened. */
   #opening = new AbortController();
   /** Row → tokens, problem: what a list shows again and again. */
@@ -90,6 +99,9 @@ export class DatasetSession {
       ...(model && { model: model.dir }),
     };
     this.#seed = params.seed;
+    this.#batchSize = params.batch_size ?? 8;
+    this.#parts = undefined;
+    this.#mates = undefined;
     this.#weights = model?.weights;
     this.#view = new SampleView({ ...this.#spec, tokenizer: model?.tokenizer });
     this.#tellIndexed();
@@ -114,6 +126,7 @@ export class DatasetSession {
 
   async rows(from: number, count: number, signal?: AbortSignal): Promise<RowHead[]> {
     const view = this.#opened();
+    this.#learnParts();
     let budget = MOST_COUNTED;
     const heads: RowHead[] = [];
     for (const { row, source, at } of await this.#read(from, Math.min(count, MOST_ROWS), signal)) {
@@ -132,7 +145,7 @@ export class DatasetSession {
         words: facts.words,
         ...(facts.length === undefined ? {} : { length: facts.length }),
         ...(facts.problem === undefined ? {} : { problem: facts.problem }),
-        ...(source.split === undefined ? {} : { split: source.split }),
+        ...this.#splitOf(number),
       });
     }
     return heads;
@@ -152,7 +165,10 @@ export class DatasetSession {
     }
     if (number === undefined || !(number >= 0)) return null;
     const [found] = await this.#read(number, 1, signal);
-    return found ? view.sample(found.row, found.source.source.path, found.at) : null;
+    if (!found) return null;
+    const sample = view.sample(found.row, found.source.source.path, found.at);
+    const padding = await this.#paddingOf(sample, signal);
+    return padding === undefined ? sample : { ...sample, padding };
   }
 
   /** @throws TuneyardError `cancelled`, also when something else is opened; what reading the files throws */
@@ -217,7 +233,7 @@ export class DatasetSession {
     };
   }
 
-  async #inThread<N extends 'report' | 'duplicates'>(
+  async #inThread<N extends 'report' | 'duplicates' | 'parts'>(
     name: N,
     params: Tasks[N]['params'],
     tell: Tell,
@@ -237,6 +253,55 @@ export class DatasetSession {
     const files = this.#files;
     this.#files = [];
     await Promise.allSettled(files.map(({ source }) => source.close()));
+  }
+
+  #splitOf(row: number): { split?: 'train' | 'eval' } {
+    const part = this.#parts?.[row];
+    return part === TRAINED ? { split: 'train' } : part === HELD_OUT ? { split: 'eval' } : {};
+  }
+
+  /** Nobody waits for it where it takes long: then rows are told without, until it is known. */
+  #learnParts(): void {
+    const { recipe } = this.#spec!;
+    // Packed data is split by blocks, not by rows.
+    if (this.#parts || !this.#done || recipe.pack) return;
+    const rows = this.#files.map(({ source }) => source.rows);
+    const heldOut = this.#files.map(({ split }) => split === 'eval');
+    if (this.#rows <= MOST_ROWS_AT_ONCE) {
+      this.#parts = partsOf(recipe, this.#seed, rows, heldOut);
+      return;
+    }
+    if (this.#learning) return;
+    this.#learning = true;
+    const { signal } = this.#opening;
+    this.#inThread('parts', { recipe, seed: this.#seed, rows, heldOut }, () => {}, signal)
+      .then((parts) => {
+        if (signal.aborted) return;
+        this.#parts = parts;
+        // Whoever shows rows may ask for them again.
+        this.#tellIndexed();
+      })
+      .catch(() => {})
+      .finally(() => {
+        this.#learning = false;
+      });
+  }
+
+  /** To the longest of its batch in the first epoch; undefined where that is not known. */
+  async #paddingOf(sample: DatasetSample, signal?: AbortSignal): Promise<number | undefined> {
+    const { recipe, maxLength } = this.#spec!;
+    const file = this.#files[0]!;
+    const { rows } = file.source;
+    const isKnown = sample.source === 0 && this.#done && rows <= MOST_ROWS_AT_ONCE && !recipe.pack;
+    if (!isKnown || sample.length === 0 || sample.problem !== undefined) return undefined;
+    this.#mates ??= batchMates(recipe, { rows, seed: this.#seed, batchSize: this.#batchSize });
+    let longest = 0;
+    for (const row of this.#mates(sample.row) ?? []) {
+      const [mate] = await file.source.read(row, 1, signal);
+      if (!mate || mate.bytes > MOST_COUNTED) return undefined;
+      longest = Math.max(longest, this.#view!.facts(mate, file.source.path, true).length ?? 0);
+    }
+    return longest === 0 ? undefined : Math.min(longest, maxLength) - Math.min(sample.length, maxLength);
   }
 
   get #done(): boolean {

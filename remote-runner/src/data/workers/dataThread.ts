@@ -86,7 +86,8 @@ export class DataThread {
 
 /** Beside the bundle lies the thread's own; from sources it is the source, which Node reads with the help of tsx. */
 function startWorker(): Worker {
-  if (!import.meta.url.endsWith('.ts')) return new Worker(new URL('./dataWorker.mjs', import.meta.url), { resourceLimits: LIMITS });
+  if (!import.meta.url.endsWith('.ts'))
+    return new Worker(new URL('./dataWorker.mjs', import.meta.url), { resourceLimits: LIMITS });
   const source = new URL('./dataWorker.ts', import.meta.url).href;
   const start = `import('tsx/esm/api').then(({ register }) => { register(); return import(${JSON.stringify(source)}); })`;
   return new Worker(start, { eval: true });

@@ -3,13 +3,15 @@
 import type { DatasetReport } from '@protocol/dataset';
 import type { IndexPiece } from '../index/buildIndex';
 import type { ScannerKind } from '../index/scanner';
-import type { AnalyseParams, ChunkFacts, PrepareParams, ReportParams } from '../report/reportTypes';
+import type { AnalyseParams, ChunkFacts, PartsParams, PrepareParams, ReportParams } from '../report/reportTypes';
 import type { PackedSamples } from './packedSamples';
 import type { TokenizeParams } from './tokenizeParams';
 
 export interface Tasks {
   /** Goes through a file; the index comes in pieces. */
   index: { params: { path: string; kind: ScannerKind; hasHeader: boolean }; piece: IndexPiece; result: null };
+  /** Which rows train and which are held out. */
+  parts: { params: PartsParams; piece: never; result: Uint8Array };
   /** Rows as training sees them. */
   tokenize: { params: TokenizeParams; piece: never; result: PackedSamples };
   /** Before `analyse`. */

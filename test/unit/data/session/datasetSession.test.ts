@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadDataset } from '@runner/data/dataset';
+import { loadDataset, splitSamples } from '@runner/data/dataset';
+import { planEpoch } from '@runner/data/sampler';
 import { loadTokenizer } from '@runner/data/tokenizer';
 import { afterEach, describe, expect, it } from 'vitest';
 import { folder } from '../support';
@@ -62,6 +63,33 @@ describe('a dataset session', () => {
     ]);
     expect(heads[0]).toMatchObject({ words: 'a b c' });
     expect(heads[0]!.length).toBeGreaterThan(0);
+  });
+
+  it('says which part of the data a row is in, and what padding it gets in its batch, as the run will have it', async () => {
+    session = await openSession();
+    const words = (n: number) => 'word '.repeat(1 + ((n * 7) % 23)).trim();
+    const dir = folder({
+      'data.jsonl': Array.from({ length: 30 }, (_, n) => JSON.stringify({ text: words(n) })).join('\n'),
+    });
+    const open = { ...opening(join(dir, 'data.jsonl'), { model, test_size: 0.2 }), batch_size: 4 };
+    await session.peer.request('dataset/open', open);
+    await session.indexed();
+    const { train, test } = splitSamples(30, open.dataset, 42);
+    const heads = await session.peer.request('dataset/rows', { from: 0, count: 30 });
+    expect(heads.filter(({ split }) => split === 'eval').map(({ row }) => row)).toEqual(
+      [...test].sort((a, b) => a - b),
+    );
+    expect(heads.filter(({ split }) => split === 'train').length).toBe(train.length);
+    const plan = planEpoch({ n: train.length, batchSize: 4, accumulation: 1, seed: 42, epoch: 0 }).flat();
+    for (const batch of plan) {
+      const rows = batch.map((sample) => train[sample]!);
+      const longest = Math.max(...rows.map((row) => heads[row]!.length!));
+      for (const row of rows) {
+        const seen = await session.peer.request('dataset/sample', { row });
+        expect(seen?.padding).toBe(longest - seen!.length);
+      }
+    }
+    expect((await session.peer.request('dataset/sample', { row: test[0]! }))?.padding).toBeUndefined();
   });
 
   it('finds the row under the cursor, also on the second line of a row', async () => {
