@@ -10,9 +10,11 @@ import type { RowSource, SourceRow } from '../index/rowSource';
 import { HELD_OUT, partsOf, TRAINED } from '../report/partsOf';
 import { loadReport, reportKey, saveReport } from '../report/reportCache';
 import type { ReportParams } from '../report/reportTypes';
+import type { Sample } from '../tokenize';
 import { DataThread } from '../workers/dataThread';
 import type { Tasks } from '../workers/tasks';
 import { batchMates } from './batchMates';
+import { MOST_PACKED_BYTES, packedBlocks } from './packedBlocks';
 import { SampleView } from './sampleView';
 import { type SessionModel, sessionModel } from './sessionModel';
 import type { ViewSpec } from './viewSpec';
@@ -55,6 +57,9 @@ export class DatasetSession {
   #mates: ((row: number) => readonly number[] | undefined) | undefined;
   #weights: number | undefined;
   #learning = false;
+  /** With `pack`: what is shown in place of rows. */
+  #packing: Promise<Sample[]> | undefined;
+  #blocks: Sample[] | undefined;
   /** Aborted when something else is opened. */
   #opening = new AbortController();
   /** Row → tokens, problem: what a list shows again and again. */
@@ -104,6 +109,27 @@ export class DatasetSession {
     this.#mates = undefined;
     this.#weights = model?.weights;
     this.#view = new SampleView({ ...this.#spec, tokenizer: model?.tokenizer });
+    const { signal: opening } = this.#opening;
+    this.#packing = undefined;
+    this.#blocks = undefined;
+    if (recipe.pack && model && first.source.bytes <= MOST_PACKED_BYTES) {
+      const data = { path: first.source.path, format: first.source.format, columns, sampleFormat };
+      const how = { recipe, data, tokenizer: model.tokenizer, maxLength };
+      this.#packing = packedBlocks(first.source, this.#files[0]!.unsaved, how, opening);
+      this.#packing
+        .then((blocks) => {
+          if (opening.aborted) return;
+          this.#blocks = blocks;
+          this.#tellIndexed();
+        })
+        .catch(() => {});
+    } else if (recipe.pack) {
+      warnings.push(
+        model
+          ? 'The file is too large to be shown in the blocks that are trained on: it is shown row by row.'
+          : 'Without a model the rows are shown, not the blocks that they are packed into.',
+      );
+    }
     this.#tellIndexed();
     return {
       sources: this.#files.map(({ source }) => ({
@@ -119,13 +145,14 @@ export class DatasetSession {
       ...(this.#view.chatNote === undefined ? {} : { chat_template: this.#view.chatNote }),
       ...(model ? { tokenizer: tokenizerFacts(model) } : {}),
       ...(model?.weights === undefined ? {} : { model_weights: model.weights }),
-      ...(this.#done ? { rows: this.#rows } : {}),
+      ...(this.#done && !this.#packing ? { rows: this.#rows } : {}),
       warnings,
     };
   }
 
   async rows(from: number, count: number, signal?: AbortSignal): Promise<RowHead[]> {
     const view = this.#opened();
+    if (this.#packing) return this.#blockHeads(await orAborted(this.#packing, this.#until(signal)), from, count);
     this.#learnParts();
     let budget = MOST_COUNTED;
     const heads: RowHead[] = [];
@@ -156,6 +183,11 @@ export class DatasetSession {
     signal?: AbortSignal,
   ): Promise<DatasetSample | null> {
     const view = this.#opened();
+    if (this.#packing) {
+      const blocks = await orAborted(this.#packing, this.#until(signal));
+      const row = 'row' in which ? which.row : blocks.findLastIndex(({ line }) => line <= which.line);
+      return blocks[row] ? view.block(blocks[row], row) : null;
+    }
     let number: number | undefined;
     if ('row' in which) number = which.row;
     else {
@@ -226,7 +258,8 @@ export class DatasetSession {
     await orAborted(Promise.all(files.map(({ source }) => source.whole)), signal);
     return {
       files: files.map(({ source }) => source.spec()),
-      view: this.#spec!,
+      // Packed rows are cut into blocks; nothing of them is lost.
+      view: this.#spec!.recipe.pack ? { ...this.#spec!, maxLength: Number.MAX_SAFE_INTEGER } : this.#spec!,
       seed: this.#seed,
       heldOut: files.map(({ split }) => split === 'eval'),
       ...(this.#weights === undefined ? {} : { weights: this.#weights }),
@@ -253,6 +286,18 @@ export class DatasetSession {
     const files = this.#files;
     this.#files = [];
     await Promise.allSettled(files.map(({ source }) => source.close()));
+  }
+
+  #blockHeads(blocks: readonly Sample[], from: number, count: number): RowHead[] {
+    this.#parts ??= partsOf(this.#spec!.recipe, this.#seed, [blocks.length], [false]);
+    return blocks.slice(from, from + count).map((block, i) => ({
+      row: from + i,
+      source: 0,
+      line: block.line,
+      words: this.#view!.blockWords(block),
+      length: block.inputIds.length,
+      ...this.#splitOf(from + i),
+    }));
   }
 
   #splitOf(row: number): { split?: 'train' | 'eval' } {
@@ -372,10 +417,10 @@ export class DatasetSession {
     if (this.#done) this.#heads.clear();
     const problem = this.#files.map(({ source }) => source.problem).find((one) => one !== undefined);
     this.onIndexed({
-      rows: this.#rows,
+      rows: this.#packing ? (this.#blocks?.length ?? 0) : this.#rows,
       bytes: this.#files.reduce((bytes, { source }) => bytes + source.indexed, 0),
       total_bytes: this.#files.reduce((bytes, { source }) => bytes + source.bytes, 0),
-      done: this.#done,
+      done: this.#done && (!this.#packing || this.#blocks !== undefined),
       ...(problem ? { problem: problem.message } : {}),
     });
   }

@@ -121,6 +121,29 @@ export class SampleView {
     return { ...sample, truncated: true, problem: sample.problem ?? whole };
   }
 
+  /** A block of packed data. */
+  block(sample: Sample, row: number): DatasetSample {
+    const length = sample.inputIds.length;
+    let supervised = 0;
+    for (let t = 1; t < length; t++) if (sample.labels[t] !== IGNORED) supervised++;
+    return {
+      row,
+      source: 0,
+      line: sample.line,
+      end_line: sample.line,
+      parts: [{ role: 'text', text: this.options.tokenizer!.decode(sample.inputIds), from: 0, to: length }],
+      tokens: this.#tokens(sample),
+      length,
+      supervised,
+      truncated: false,
+    };
+  }
+
+  /** Its first words. */
+  blockWords(sample: Sample): string {
+    return oneLine(this.options.tokenizer!.decode(sample.inputIds.subarray(0, 100)));
+  }
+
   #sampleOf(row: SourceRow, path: string, at: { row: number; source: number }): DatasetSample {
     const empty: DatasetSample = {
       ...at,

@@ -4,7 +4,7 @@ import { loadDataset, splitSamples } from '@runner/data/dataset';
 import { planEpoch } from '@runner/data/sampler';
 import { loadTokenizer } from '@runner/data/tokenizer';
 import { afterEach, describe, expect, it } from 'vitest';
-import { folder } from '../support';
+import { chapter, folder } from '../support';
 import { opening, openSession, type TestSession } from './sessionSupport';
 
 const example = join(__dirname, '../../../../examples/default');
@@ -90,6 +90,34 @@ describe('a dataset session', () => {
       }
     }
     expect((await session.peer.request('dataset/sample', { row: test[0]! }))?.padding).toBeUndefined();
+  });
+
+  it.each(['data.txt', 'data.jsonl'])('shows packed data in the blocks that are trained on (%s)', async (name) => {
+    session = await openSession();
+    const text = chapter.slice(0, 8000);
+    const content = name.endsWith('txt')
+      ? text
+      : text
+          .split('\n')
+          .filter((line) => line.length > 20)
+          .map((line) => JSON.stringify({ text: line }))
+          .join('\n');
+    const dir = folder({ [name]: content });
+    const open = opening(join(dir, name), { model, pack: true, test_size: 0, max_length: 64 });
+    await session.peer.request('dataset/open', open);
+    const tokenizer = await loadTokenizer(model);
+    const { train } = await loadDataset(open.dataset, { tokenizer, maxLength: 64, seed: 42, baseDir: dir });
+    expect((await session.indexed()).rows).toBe(train.length);
+    const heads = await session.peer.request('dataset/rows', { from: 0, count: 1000 });
+    expect(heads.map(({ line, length, split }) => [line, length, split])).toEqual(
+      train.map(({ line, inputIds }) => [line, inputIds.length, 'train']),
+    );
+    for (const [row, block] of train.entries()) {
+      const seen = await session.peer.request('dataset/sample', { row });
+      expect(seen?.tokens.map(({ id }) => id)).toEqual([...block.inputIds]);
+    }
+    const last = await session.peer.request('dataset/sample', { line: 10_000, source: 0 });
+    expect(last?.row).toBe(train.length - 1);
   });
 
   it('finds the row under the cursor, also on the second line of a row', async () => {
