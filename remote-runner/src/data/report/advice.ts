@@ -72,7 +72,7 @@ export function adviceFor(facts: AdviceFacts): string[] {
 }
 
 /** 12,345,678 → "12.3 M" */
-export function short(count: number): string {
+function short(count: number): string {
   for (const [unit, size] of [
     ['T', 1e12],
     ['G', 1e9],

@@ -7,7 +7,7 @@ const LEAST_SIMILARITY = 0.8;
 /** Rows of a bucket that a row is compared with: a band that a thousand rows share says little. */
 const MOST_A_BUCKET = 8;
 /** A band's key and a row's number fit a float64 together: 32 + 21 bits. */
-export const MOST_ROWS = 2 ** 21;
+const MOST_ROWS = 2 ** 21;
 
 export interface NearOptions {
   rows: number;

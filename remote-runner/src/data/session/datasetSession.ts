@@ -3,6 +3,7 @@ import { isAbsolute, resolve } from 'node:path';
 import type { DatasetFix, DatasetReport, DatasetSample, OpenDataset, OpenedDataset, RowHead } from '@protocol/dataset';
 import { TuneyardError } from '@protocol/errors';
 import type { DatasetRecipe } from '@protocol/recipe';
+import { FORMAT_ROWS } from '../dataset';
 import { applyFix, type FixContext, fixEdits } from '../fix/applyFix';
 import { resolveFormat } from '../formats/resolveFormat';
 import { openSource } from '../index/openSource';
@@ -19,8 +20,6 @@ import { SampleView } from './sampleView';
 import { type SessionModel, sessionModel } from './sessionModel';
 import type { ViewSpec } from './viewSpec';
 
-/** Rows whose columns are looked at before anything is shown. */
-const FIRST_ROWS = 100;
 /** Rows of a list that are asked for at once, at most. */
 const MOST_ROWS = 1_000;
 /** Characters of rows whose tokens are counted for a list: about 50 ms. */
@@ -76,7 +75,7 @@ export class DatasetSession {
     loading?.catch(() => {});
     await this.#openFiles(recipe, params.unsaved);
     const first = this.#files[0]!;
-    const rows = await first.source.read(0, FIRST_ROWS, signal);
+    const rows = await first.source.read(0, FORMAT_ROWS, signal);
     if (rows.length === 0 && first.source.done) {
       throw new TuneyardError('dataset_empty', `the ${first.source.format} file has no rows.`, {
         place: { file: first.source.path },
