@@ -152,7 +152,8 @@ const computeApart = {
 export const buildReport = (say) => buildPages({ report: 'remote-runner/dist/report' }, say);
 
 /** The panels' pages alone. */
-export const buildPanels = (say) => buildPages({ loss: 'dist/webview/loss', compare: 'dist/webview/compare' }, say);
+export const buildPanels = (say) =>
+  buildPages({ loss: 'dist/webview/loss', compare: 'dist/webview/compare', dataset: 'dist/webview/dataset' }, say);
 
 /** `outs`: for each page of webview/panels/ where its script and its style go, without extension. */
 async function buildPages(outs, say) {

@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import type { Commands } from '../commands';
 import type { HostRun, RunRef } from '../runs/runs';
 import type { Services } from '../services';
-import { COMPARE_PANEL, LOSS_PANEL } from './panelTypes';
+import { COMPARE_PANEL, DATASET_PANEL, LOSS_PANEL } from './panelTypes';
 
 /** What the runs view passes: a run, by its summary or its id, and perhaps one of its checkpoints. */
 interface RunItem {
@@ -15,6 +15,10 @@ interface RunItem {
 
 export function panelCommands(services: Services): Commands {
   return {
+    'tuneyard.previewData': async (argument?: unknown) => {
+      const { previewData } = await import('./datasetPanel');
+      await previewData(services, argument);
+    },
     'tuneyard.showLoss': async (item?: RunItem) => {
       const { showLoss } = await import('./lossPanel');
       showLoss(services, item && refOf(item));
@@ -39,6 +43,12 @@ export function registerPanels(services: Services): vscode.Disposable {
       async deserializeWebviewPanel(panel, kept: Partial<CompareState> | undefined) {
         const { fillComparePanel } = await import('./comparePanel');
         fillComparePanel(services, panel, kept);
+      },
+    }),
+    vscode.window.registerWebviewPanelSerializer(DATASET_PANEL, {
+      async deserializeWebviewPanel(panel, kept: { path?: string } | undefined) {
+        const { restoreDatasetPanel } = await import('./datasetPanel');
+        await restoreDatasetPanel(services, panel, kept);
       },
     }),
   );

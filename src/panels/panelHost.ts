@@ -10,7 +10,7 @@ import { panelHtml } from './panelHtml';
 
 export interface PanelOptions<Host extends Contract, Page extends Contract> {
   /** Its script and style are `dist/webview/NAME.{js,css}`. */
-  name: 'loss' | 'compare';
+  name: 'loss' | 'compare' | 'dataset';
   /** What the page begins with where it has kept nothing itself. */
   state: unknown;
   /** A page has come up: answer it. Called again for each new page; what was registered for the last is gone. */

@@ -1,34 +1,23 @@
 /** Recipes in the editor: commands, and what is registered for `*.tune.json`. What is heavy is loaded when it is used. */
 import * as vscode from 'vscode';
 import type { Commands } from '../commands';
-import type { DatasetPreviews } from '../datasets/preview';
+import { DataCodeLens } from '../datasets/dataCodeLens';
 import type { Services } from '../services';
 import { RecipeCodeLens } from './codeLens';
-import { type RecipeServices, recipeServices } from './recipeServices';
+import { recipeServices } from './recipeServices';
 
 const LANGUAGE = 'tune-recipe';
+const DATA_FILES = '**/*.{jsonl,ndjson,json,csv,tsv,txt}';
 
 export function recipeCommands(services: Services): Commands {
   const shared = recipeServices(services);
-  let previews: Promise<DatasetPreviews> | undefined;
   return {
     'tuneyard.startFineTune': async (argument?: unknown) => (await import('./start')).startFineTune(shared, argument),
     'tuneyard.newRecipe': async (argument?: unknown) => (await import('./newRecipe')).newRecipe(shared, argument),
     'tuneyard.openExample': async () => (await import('./example')).openExample(shared),
-    'tuneyard.previewData': async (argument?: unknown) => {
-      previews ??= openPreviews(shared);
-      return (await previews).preview(argument);
-    },
     'tuneyard.estimateMemory': async (argument?: unknown) =>
       (await import('./estimateMemory')).estimateMemory(shared, argument),
   };
-}
-
-async function openPreviews(services: RecipeServices): Promise<DatasetPreviews> {
-  const { DatasetPreviews } = await import('../datasets/preview');
-  const previews = new DatasetPreviews(services);
-  services.context.subscriptions.push(previews);
-  return previews;
 }
 
 /** CodeLens, problems and quick fixes of recipes. */
@@ -63,6 +52,7 @@ export function registerRecipes(services: Services): vscode.Disposable {
       diagnostics?.dispose();
     }),
     languages.registerCodeLensProvider(selector, new RecipeCodeLens()),
+    languages.registerCodeLensProvider({ scheme: 'file', pattern: DATA_FILES }, new DataCodeLens()),
     languages.registerCodeActionsProvider(selector, quickFix, {
       providedCodeActionKinds: [vscode.CodeActionKind.QuickFix],
     }),

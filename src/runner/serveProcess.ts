@@ -114,7 +114,7 @@ class ServeRunner implements LiveRunner {
 }
 
 /** Reads up to the runner's first line, and not a byte further. */
-async function readHello({ stdout, exit }: HostProcess, errors: readonly string[]): Promise<ServeHello> {
+export async function readHello({ stdout, exit }: HostProcess, errors: readonly string[]): Promise<ServeHello> {
   let text = Buffer.alloc(0);
   for (;;) {
     const marker = text.indexOf(`${SERVE_MARKER} `);

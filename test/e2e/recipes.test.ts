@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { brotliDecompress } from 'node:zlib';
-import { previewPage } from '@host/datasets/previewText';
-import { gatherDataFacts, lookAtData } from '@host/recipes/dataFacts';
+import { gatherDataFacts } from '@host/recipes/dataFacts';
 import { estimateText } from '@host/recipes/estimateText';
 import { findingOf } from '@host/recipes/findings';
 import { LocalRunner } from '@host/recipes/localRunner';
@@ -120,33 +119,6 @@ describe('what is wrong with a saved recipe', () => {
   it('is not a model that is on the hub only', async () => {
     const file = await write('hub.tune.json', JSON.stringify({ model: 'a/model', dataset: DATA }));
     await expect(local.run(['estimate', file], { offline: true })).rejects.toMatchObject({ code: 'hub_failed' });
-  });
-});
-
-describe('the preview of data', () => {
-  it('shows figures, problems with their lines, and what of a sample is learned', async () => {
-    const data = await write(
-      'mixed.jsonl',
-      rows([{ text: '问：', target: '答。' }, { text: 'a', target: 'b' }, { text: 'a', target: 'b' }, { text: 5 }]),
-    );
-    const { preview, unit } = await lookAtData(local, data, { model: MODEL });
-    const { text, links, learned, given } = previewPage(preview, unit);
-    const at = ({ start, end }: { start: number; end: number }) => text.slice(start, end);
-    expect(text).toContain('4 rows: ');
-    expect(learned.map(at)[0]).toBe('⟦答。<|endoftext|>⟧');
-    expect(given.map(at)[0]).toBe('问：');
-    expect(links.map((link) => [at(link), link.line])).toEqual(
-      expect.arrayContaining([
-        ['line 4', 4],
-        ['line 3', 3],
-        ['line 2', 2],
-      ]),
-    );
-  });
-
-  it('says so when there is nothing to find fault with', async () => {
-    const { preview, unit } = await lookAtData(local, DATA, { model: MODEL });
-    expect(previewPage(preview, unit).text).toContain('✓ No problems');
   });
 });
 

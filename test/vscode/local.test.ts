@@ -57,13 +57,18 @@ describe.skipIf(missing)(`the example on this machine${missing ? ` (${missing})`
 
   it('shows the data as the model will see it', async () => {
     await window.codeLens('Preview data').click();
-    await window.tab(/^Preview of/).waitFor();
-    await window.editor
-      .getByText(/Backstory/)
-      .first()
-      .waitFor();
+    await window.tab(/^Samples: backstories/).waitFor();
+    const panel = await window.panelWith('.list');
+    await panel.locator('.token.learned').first().waitFor();
+    await panel.locator('.row').nth(4).click();
+    // The line that it comes from is shown in the editor, and the cursor leads back to another one.
+    await window.tab(/^backstories.jsonl/).waitFor();
+    await panel.getByText(/^Line 5 ·/).waitFor();
+    await panel.getByRole('button', { name: 'Look at the whole set' }).click();
+    await panel.getByRole('button', { name: /tokens$/ }).waitFor();
     await window.screenshots('preview');
-    await window.command('View: Close Editor');
+    await window.command('View: Close All Editors');
+    await window.openFile('default.tune.json');
   });
 
   it('says what memory it will need', async () => {

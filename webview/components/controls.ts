@@ -59,7 +59,11 @@ export function checkbox(
   return html`<vscode-checkbox
     title=${title ?? nothing}
     .checked=${live(checked)}
-    @change=${(event: Event) => onChange((event.target as HTMLInputElement).checked)}
+    @change=${(event: Event) => {
+      // It also tells of what is set here.
+      const now = (event.target as HTMLInputElement).checked;
+      if (now !== checked) onChange(now);
+    }}
     >${label}</vscode-checkbox
   >`;
 }

@@ -40,7 +40,7 @@ export async function openBrowser(): Promise<Browser> {
 }
 
 export interface PanelOptions<Host extends Contract, PageSide extends Contract> {
-  name: 'loss' | 'compare';
+  name: 'loss' | 'compare' | 'dataset';
   serve(peer: Peer<Host, PageSide>): void;
   theme?: ThemeName;
   width?: number;
