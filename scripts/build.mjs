@@ -1,6 +1,6 @@
 /**
  * `npm run build`: the runner as one file (remote-runner/dist/cli.mjs), its watchdog for cloud VMs
- * (remote-runner/dist/watchdog.mjs), its threads for data (remote-runner/dist/dataWorker.mjs), the report's page (remote-runner/dist/report.{js,css}), the panels' pages (dist/webview/), and the recipe's JSON Schema
+ * (remote-runner/dist/watchdog.mjs), the report's page (remote-runner/dist/report.{js,css}), the panels' pages (dist/webview/), and the recipe's JSON Schema
  * (media/recipe.schema.json).
  */
 import { mkdir, rename, writeFile } from 'node:fs/promises';
@@ -14,6 +14,8 @@ import { install } from './lib/install.mjs';
 import { packExample } from './lib/packExample.mjs';
 
 const bundle = { absWorkingDir: root, bundle: true, write: false, logLevel: 'warning', legalComments: 'none' };
+/** What is shipped is read by nobody, but names stay: the log shows where an error came from. */
+const SMALL = { minifyWhitespace: true, minifySyntax: true };
 const alias = { '@protocol': join(root, 'src/protocol') };
 
 /**
@@ -51,6 +53,7 @@ async function buildAll(say) {
   const runner = {
     ...bundle,
     alias,
+    ...SMALL,
     platform: 'node',
     target: 'node20',
     format: 'esm',
@@ -71,12 +74,6 @@ async function buildAll(say) {
   await save(
     'remote-runner/dist/watchdog.mjs',
     await esbuild({ ...runner, entryPoints: ['remote-runner/src/watchdog/main.ts'] }),
-    say,
-  );
-
-  await save(
-    'remote-runner/dist/dataWorker.mjs',
-    await esbuild({ ...runner, entryPoints: ['remote-runner/src/data/workers/dataWorker.ts'] }),
     say,
   );
 
@@ -106,16 +103,14 @@ export async function buildExtension(say) {
   // As in the runner: what some packages hold as `main` requires in ways that no bundler can follow.
   const mainFields = ['module', 'main'];
   const program = { ...bundle, alias, mainFields, platform: 'node', target: 'node20', format: 'cjs' };
-  // Names stay: the log shows where an error came from.
-  const small = { minifyWhitespace: true, minifySyntax: true };
-  const entry = { ...program, ...small, entryPoints: ['src/extension.ts'], external: ['vscode'], plugins: [ssh2Apart] };
+  const entry = { ...program, ...SMALL, entryPoints: ['src/extension.ts'], external: ['vscode'], plugins: [ssh2Apart] };
   await save('dist/extension.cjs', await esbuild(entry), say);
   // It does without its native parts where they are not there.
   const ssh2 = { ...program, minify: true, entryPoints: ['ssh2'], external: ['cpu-features', '*.node'] };
   await save('dist/ssh2.cjs', await esbuild(ssh2), say);
 
   const main = 'src/cloud/cli/main.ts';
-  const cloud = { ...program, ...small, entryPoints: [main], plugins: [ssh2Apart, computeApart] };
+  const cloud = { ...program, ...SMALL, entryPoints: [main], plugins: [ssh2Apart, computeApart] };
   await save('dist/cloud.cjs', await esbuild(cloud), say);
   await saveText('dist/gce.cjs', await bundleCompute(), say);
 }

@@ -1,4 +1,5 @@
 /** The command line of the runner: `tuneyard COMMAND`. Whatever is heavy is loaded by the command that needs it. */
+import { isMainThread, workerData } from 'node:worker_threads';
 import { TuneyardError } from '@protocol/errors';
 import { Command, CommanderError } from 'commander';
 import { asTuneyardError } from './cli/asTuneyardError';
@@ -6,7 +7,11 @@ import { commandMakers } from './cli/commands/index';
 import type { CliContext } from './cli/context';
 import { Output } from './cli/output';
 import type { Streams } from './cli/streams';
+import { DATA_THREAD } from './data/workers/workerMessages';
 import { version } from './version';
+
+// One bundle for both: most of what a thread for data needs is in the command line, too.
+if (!isMainThread && workerData === DATA_THREAD) await import('./data/workers/dataWorker');
 
 /**
  * @param argv what follows the program's name

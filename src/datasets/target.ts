@@ -49,6 +49,12 @@ function asIn(value: Record<string, unknown>, path: string, recipe: string): Dat
   const model = here.find(({ kind }) => kind === 'model')?.path ?? value.model;
   const dataset: Partial<DatasetRecipe> = {
     ...rest,
+    ...(Array.isArray(rest.sources) && {
+      sources: rest.sources.map((source) => ({
+        ...source,
+        path: isAbsolute(source.path) ? source.path : join(dir, source.path),
+      })),
+    }),
     ...(typeof test_path === 'string' && { test_path: isAbsolute(test_path) ? test_path : join(dir, test_path) }),
   };
   return {

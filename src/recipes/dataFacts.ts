@@ -20,7 +20,7 @@ export interface SeenData {
  * @param model a folder or a hub name, whose tokenizer counts where it is on this machine
  * @throws TuneyardError what the runner says of data that cannot be read; `cancelled`
  */
-export async function lookAtData(
+async function lookAtData(
   local: LocalRunner,
   file: string,
   { model, settings = [], signal }: { model?: string | undefined; settings?: readonly string[]; signal?: AbortSignal },

@@ -42,7 +42,7 @@ function roleName(role: string): string {
     case 'raw':
       return l10n.t('As it is in the file');
     default:
-      return role;
+      return role.charAt(0).toUpperCase() + role.slice(1);
   }
 }
 

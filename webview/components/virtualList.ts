@@ -1,7 +1,7 @@
 /** A list of any number of rows of one height, of which only those in view are there. */
 import { html, type TemplateResult } from 'lit';
 
-export const ROW_HEIGHT = 22;
+const ROW_HEIGHT = 22;
 /** Browsers make no element higher than some 30 million pixels: longer lists are scrolled in larger steps. */
 const HIGHEST = 8_000_000;
 
@@ -12,7 +12,7 @@ export interface ListView {
   top: number;
 }
 
-export const heightOf = (rows: number): number => Math.min(rows * ROW_HEIGHT, HIGHEST);
+const heightOf = (rows: number): number => Math.min(rows * ROW_HEIGHT, HIGHEST);
 
 /** Rows in view of a list that is scrolled to `top`, in a window of `height`; a few more, so that none is missing. */
 export function viewOf(rows: number, top: number, height: number): ListView {

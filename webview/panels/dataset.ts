@@ -262,14 +262,26 @@ function rowLine(row: number, longest: number): TemplateResult {
     class="row ${row === selected ? 'selected' : ''}"
     role="option"
     aria-selected=${row === selected}
-    title=${head?.problem ?? (head?.length === undefined ? '' : l10n.t('{0} long', head.length))}
+    title=${titleOf(head)}
     @click=${() => select(row)}
   >
     <span class="line">${head?.line ?? ''}</span>
-    <span class="mark">${head?.problem === undefined ? (head?.split === 'eval' ? 'E' : '') : '!'}</span>
+    <span class=${head?.problem === undefined ? 'mark' : 'mark odd'}
+      >${head?.problem === undefined ? (head?.split === 'eval' ? 'E' : '') : '!'}</span
+    >
     <span class="words" dir="auto">${head?.words ?? '…'}</span>
     <span class="length ${isOver ? 'over' : ''}"><span class="filled" .style=${`width:${100 * share}%`}></span></span>
   </div>`;
+}
+
+function titleOf(head: RowHead | undefined): string {
+  if (!head) return '';
+  const parts = [
+    head.problem,
+    head.length === undefined ? undefined : l10n.t('{0} long', head.length),
+    head.split === 'eval' ? l10n.t('held out for evaluation') : undefined,
+  ];
+  return parts.filter((part) => part !== undefined).join(' · ');
 }
 
 function onKey(event: KeyboardEvent): void {
@@ -359,17 +371,20 @@ function facts(now: DatasetPanelState): TemplateResult {
   const fact = (label: string, kind?: FindingKind) => html`<button class="fact" @click=${open(kind)}>${label}</button>`;
   const kinds: [FindingKind, (count: number) => string][] = [
     ['truncated', (count) => l10n.t('{0} cut off', count)],
-    ['duplicate', (count) => l10n.t('{0} duplicates', count)],
+    ['duplicate', (count) => (count === 1 ? l10n.t('1 duplicate') : l10n.t('{0} duplicates', count))],
     ['unusable', (count) => l10n.t('{0} unusable', count)],
     ['secret', (count) => l10n.t('{0} with secrets', count)],
   ];
   return html`<footer class="facts">
     ${fact(now.rows === 1 ? l10n.t('1 row') : l10n.t('{0} rows', now.rows.toLocaleString()))}
-    ${report ? fact(l10n.t('{0} tokens', report.tokens.toLocaleString())) : nothing}
+    ${report ? fact(amountText(report.tokens, now)) : nothing}
     ${report ? kinds.map(([kind, text]) => (countOf(kind) > 0 ? fact(text(countOf(kind)), kind) : nothing)) : nothing}
     ${report || now.reporting ? nothing : button({ label: l10n.t('Look at the whole set'), onClick: () => void peer.request('dataset/report', {}) })}
   </footer>`;
 }
+
+const amountText = (count: number, { opened }: DatasetPanelState): string =>
+  opened?.tokenizer ? l10n.t('{0} tokens', count.toLocaleString()) : l10n.t('{0} words', count.toLocaleString());
 
 function draw(): void {
   if (!state) return;

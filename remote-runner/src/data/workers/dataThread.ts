@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { TuneyardError } from '@protocol/errors';
 import type { TaskName, Tasks } from './tasks';
-import { type FromWorker, fromPlain, type ToWorker } from './workerMessages';
+import { DATA_THREAD, type FromWorker, fromPlain, type ToWorker } from './workerMessages';
 
 interface Waiting {
   piece(piece: never): void;
@@ -84,10 +84,10 @@ export class DataThread {
   }
 }
 
-/** Beside the bundle lies the thread's own; from sources it is the source, which Node reads with the help of tsx. */
+/** The runner's own bundle, told to be a thread; from sources it is the source, which Node reads with the help of tsx. */
 function startWorker(): Worker {
   if (!import.meta.url.endsWith('.ts'))
-    return new Worker(new URL('./dataWorker.mjs', import.meta.url), { resourceLimits: LIMITS });
+    return new Worker(new URL(import.meta.url), { resourceLimits: LIMITS, workerData: DATA_THREAD });
   const source = new URL('./dataWorker.ts', import.meta.url).href;
   const start = `import('tsx/esm/api').then(({ register }) => { register(); return import(${JSON.stringify(source)}); })`;
   return new Worker(start, { eval: true });

@@ -1,4 +1,4 @@
-/** A thread that reads data (dist/dataWorker.mjs): what takes long happens here, so that who asks is answered meanwhile. */
+/** A thread that reads data: what takes long happens here, so that who asks is answered meanwhile. */
 import { parentPort } from 'node:worker_threads';
 import { analyseTask, prepareTask } from '../report/analyseTask';
 import { partsOf } from '../report/partsOf';

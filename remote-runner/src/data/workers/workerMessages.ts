@@ -1,6 +1,9 @@
 /** What crosses between a thread and the one who started it. */
 import { type ErrorCode, type ErrorPlace, TuneyardError } from '@protocol/errors';
 
+/** What the bundle is given where it is to be a thread for data. */
+export const DATA_THREAD = 'tuneyard-data';
+
 export type ToWorker = { type: 'run'; id: number; name: string; params: unknown } | { type: 'cancel'; id: number };
 
 export type FromWorker =
