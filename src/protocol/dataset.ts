@@ -56,6 +56,8 @@ export interface RowHead {
   length?: number;
   /** Why it cannot be used, or what is odd about it. */
   problem?: string;
+  /** By the recipe's filter: it is not used. */
+  left_out?: boolean;
   /** Which part of the data it is in. */
   split?: 'train' | 'eval';
 }

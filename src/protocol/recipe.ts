@@ -8,6 +8,32 @@ import { DATASET_FORMATS } from './datasetFormats';
 
 const positiveInt = z.number().int().positive();
 const fraction = z.number().min(0).max(1);
+const weight = z.number().positive().max(100);
+const pattern = z.string().refine(isPattern, 'must be a regular expression');
+
+function isPattern(text: string): boolean {
+  try {
+    new RegExp(text, 'u');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Which rows are used: every condition must hold. A row without the column meets no condition but the negative ones. */
+const filterSchema = z
+  .strictObject({
+    column: z.string().min(1).describe('The column that is looked at.'),
+    equals: z.union([z.string(), z.number(), z.boolean()]).optional().describe('It is this.'),
+    not_equals: z.union([z.string(), z.number(), z.boolean()]).optional().describe('It is anything but this.'),
+    min: z.number().optional().describe('A number of at least this.'),
+    max: z.number().optional().describe('A number of at most this.'),
+    min_length: z.number().int().min(0).optional().describe('A text, or a list, at least so long.'),
+    max_length: z.number().int().min(0).optional().describe('A text, or a list, at most so long.'),
+    matches: pattern.optional().describe('A text in which this regular expression is found.'),
+    not_matches: pattern.optional().describe('A text in which this regular expression is not found.'),
+  })
+  .describe('A condition on a column.');
 
 /** Where the samples come from and how a row becomes text. */
 export const datasetSchema = z
@@ -16,6 +42,28 @@ export const datasetSchema = z
       .string()
       .min(1)
       .describe('File with the samples: JSON, JSONL, CSV, TSV, TXT or Parquet. Relative to the recipe.'),
+    weight: weight
+      .optional()
+      .describe(
+        'How often each training row of this file is used: 0.5 a random half of them, 2 each twice. Default: 1.',
+      ),
+    sources: z
+      .array(
+        z.strictObject({
+          path: z.string().min(1).describe('Another file with samples. Relative to the recipe.'),
+          weight: weight
+            .optional()
+            .describe(
+              'How often each training row of this file is used: 0.5 a random half of them, 2 each twice. Default: 1.',
+            ),
+        }),
+      )
+      .optional()
+      .describe('More files, of the same format, mixed with the one at `path`.'),
+    filter: z
+      .array(filterSchema)
+      .optional()
+      .describe('Use only rows that meet all of these conditions, for training and for evaluation.'),
     test_path: z.string().min(1).optional().describe('A file of its own for evaluation; `test_size` is then not used.'),
     format: z
       .enum(DATASET_FORMATS)
@@ -194,6 +242,7 @@ export const recipeSchema = z
   .describe('A Tuneyard run.');
 
 export type DatasetRecipe = z.infer<typeof datasetSchema>;
+export type RowFilter = z.infer<typeof filterSchema>;
 export type GenerationRecipe = z.infer<typeof generationSchema>;
 /** A recipe with every default filled in. */
 export type Recipe = z.infer<typeof recipeSchema>;

@@ -33,6 +33,8 @@ export function recipePaths(recipe: Record<string, unknown>, dir: string): Recip
   const { dataset, model, resume_from_checkpoint: checkpoint } = recipe;
   if (isRecord(dataset)) {
     add(['dataset', 'path'], dataset.path, 'dataset');
+    for (const [i, source] of (Array.isArray(dataset.sources) ? dataset.sources : []).entries())
+      if (isRecord(source)) add(['dataset', 'sources', i, 'path'], source.path, 'dataset');
     add(['dataset', 'test_path'], dataset.test_path, 'dataset');
   } else add(['dataset'], dataset, 'dataset');
   if (typeof model === 'string' && looksLikePath(model)) add(['model'], model, 'model');

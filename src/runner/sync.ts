@@ -50,6 +50,13 @@ export async function localizeRecipe(
     for (const key of ['path', 'test_path']) {
       if (typeof described[key] === 'string') described[key] = await send(described[key]);
     }
+    if (Array.isArray(described.sources)) {
+      const sources: unknown[] = [];
+      for (const source of described.sources as Record<string, unknown>[]) {
+        sources.push(typeof source?.path === 'string' ? { ...source, path: await send(source.path) } : source);
+      }
+      described.sources = sources;
+    }
   }
   if (typeof model === 'string' && (await isFolderHere(model, folder))) changed.model = await send(model);
   return { recipe: changed, sent };

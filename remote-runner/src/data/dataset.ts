@@ -6,7 +6,8 @@ import { type DatasetRecipe, datasetSchema } from '@protocol/recipe';
 import { type ResolvedFormat, requireTrainable, resolveFormat } from './formats/resolveFormat';
 import { packSamples } from './pack';
 import { type Row, readerFor, readRows } from './readers';
-import { trainTestSplit } from './split';
+import { rowFilter } from './rowFilter';
+import { selectRows, splitSamples } from './selectRows';
 import { refuseUnsupervised, type Sample, type TokenizeOptions, tokenizeRow } from './tokenize';
 import type { Tokenizer } from './tokenizer';
 import { threadsFor, tokenizeInThreads } from './workers/tokenizeInThreads';
@@ -41,6 +42,8 @@ export interface DatasetRows {
   /** All columns that come in any row, in order of appearance. */
   columns: string[];
   sampleFormat: ResolvedFormat;
+  /** Rows of each file: of `path`, then of each of `sources`; those that the filter leaves out do not count. */
+  counts?: number[];
 }
 
 /** Rows by which a format is told. */
@@ -64,22 +67,25 @@ export async function loadDataset(
   options: LoadDatasetOptions,
 ): Promise<LoadedDataset> {
   const recipe = fullDataset(dataset);
-  const data = await loadRows(recipe.path, recipe, options);
+  const data = await loadSources(recipe, options);
   requireTrainable(data.sampleFormat, { file: data.path });
   const warnings = [...data.sampleFormat.warnings];
   const testPath = recipe.test_path;
   const make = (from: DatasetRows, rows: Row[]) => makeSamples(from, rows, recipe, options);
-  const split = (n: number) => splitSamples(n, recipe, options.seed);
 
   let train: Sample[];
   let evaluation: Sample[];
   if (recipe.pack) {
+    if ([recipe, ...(recipe.sources ?? [])].some(({ weight }) => (weight ?? 1) !== 1)) {
+      const what = 'packed data has no rows to weigh: take `weight` out, or set `pack` to false.';
+      throw new TuneyardError('recipe_invalid', what, { data: { key: 'dataset.weight' } });
+    }
     const blocks = await make(data, data.rows);
-    const { train: trained, test } = split(blocks.length);
+    const { train: trained, test } = splitSamples(blocks.length, recipe, options.seed);
     train = pick(blocks, trained, recipe.max_train_samples);
     evaluation = pick(blocks, test, recipe.max_eval_samples);
   } else {
-    const { train: trained, test } = split(data.rows.length);
+    const { train: trained, test } = selectRows(data.counts ?? [data.rows.length], recipe, options.seed);
     train = await make(data, pick(data.rows, trained, recipe.max_train_samples));
     evaluation = await make(data, pick(data.rows, test, recipe.max_eval_samples));
   }
@@ -110,6 +116,38 @@ export async function loadDataset(
 }
 
 /**
+ * Reads all files that are trained on, one after the other.
+ *
+ * @throws TuneyardError what {@link loadRows} throws; `dataset_empty` where the filter leaves nothing
+ */
+export async function loadSources(
+  recipe: DatasetRecipe,
+  options: { baseDir: string; tokenizer?: Tokenizer; signal?: AbortSignal },
+): Promise<DatasetRows> {
+  const first = await loadRows(recipe.path, recipe, options);
+  const counts = [first.rows.length];
+  for (const { path } of recipe.sources ?? []) {
+    const more = await loadRows(path, recipe, options);
+    if (more.sampleFormat.name !== first.sampleFormat.name) {
+      throw new TuneyardError(
+        'dataset_invalid',
+        `the rows are in the format "${more.sampleFormat.name}", those of ${first.path} in "${first.sampleFormat.name}"; files are mixed only where they have one format.`,
+        { place: { file: more.path } },
+      );
+    }
+    counts.push(more.rows.length);
+    for (const row of more.rows) first.rows.push({ ...row, file: more.path });
+    first.columns = [...new Set([...first.columns, ...more.columns])];
+  }
+  if (first.rows.length === 0) {
+    throw new TuneyardError('dataset_empty', 'the filter leaves no row; change `dataset.filter`.', {
+      place: { file: first.path },
+    });
+  }
+  return { ...first, counts };
+}
+
+/**
  * Reads a dataset file whole and works out its template.
  *
  * @throws TuneyardError of the readers (`file_not_found`, `dataset_invalid`, `encoding_invalid`, `dataset_empty`), and
@@ -123,21 +161,18 @@ export async function loadRows(
   const path = isAbsolute(file) ? file : join(options.baseDir, file);
   const rows: Row[] = [];
   const columns = new Set<string>();
+  const first: Row['values'][] = [];
+  const keeps = rowFilter(recipe.filter);
   const read = { signal: options.signal, textRows: recipe.pack ? 'document' : 'paragraph' } as const;
   for await (const row of readRows(path, read)) {
-    rows.push(row);
+    // A format is told by the file, whatever part of it is used.
+    if (first.length < FORMAT_ROWS) first.push(row.values);
     for (const column in row.values) columns.add(column);
+    if (!keeps || keeps(row.values)) rows.push(row);
   }
-  const first = rows.slice(0, FORMAT_ROWS).map(({ values }) => values);
   const how = { place: { file: path }, chat: options.tokenizer?.chatTemplate };
   const sampleFormat = resolveFormat(recipe, [...columns], first, how);
   return { path, format: readerFor(path).name, rows, columns: [...columns], sampleFormat };
-}
-
-/** Which of n samples train and which are held out. Where none are, they stay in the file's order. */
-export function splitSamples(n: number, recipe: DatasetRecipe, seed: number): { train: number[]; test: number[] } {
-  if (recipe.test_path === undefined && recipe.test_size > 0) return trainTestSplit(n, recipe.test_size, seed);
-  return { train: Array.from({ length: n }, (_, i) => i), test: [] };
 }
 
 /** How rows of this data are tokenized; with `pack`, whole rows, that are cut into blocks after. */

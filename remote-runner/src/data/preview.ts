@@ -4,7 +4,8 @@
  */
 import type { DatasetPreview, PreviewSample } from '@protocol/preview';
 import type { DatasetRecipe } from '@protocol/recipe';
-import { fullDataset, loadRows, packRows, splitSamples, tokenizeOptions, tokenizeRows } from './dataset';
+import { fullDataset, loadRows, loadSources, packRows, tokenizeOptions, tokenizeRows } from './dataset';
+import { selectRows } from './selectRows';
 import { datasetStats } from './stats';
 import { IGNORED, type Sample } from './tokenize';
 import type { Tokenizer } from './tokenizer';
@@ -32,11 +33,12 @@ export async function previewDataset(
 ): Promise<DatasetPreview> {
   const recipe = fullDataset(dataset);
   const { tokenizer, maxLength, signal } = options;
-  const data = await loadRows(recipe.path, recipe, options);
+  const data = await loadSources(recipe, options);
   const made = await tokenizeRows(data.rows, tokenizeOptions(data, recipe, options), signal);
   const samples = recipe.pack ? packRows(made.samples, data, tokenizer, maxLength) : made.samples;
 
-  const split = splitSamples(samples.length, recipe, options.seed);
+  const isWhole = recipe.pack || made.errors.length > 0;
+  const split = selectRows(isWhole ? [samples.length] : (data.counts ?? []), recipe, options.seed);
   const held = recipe.test_path === undefined ? split.test : await evalRows(recipe.test_path, recipe, options);
   const limit = (count: number, most: number | undefined) => Math.min(count, most ?? count);
   return {

@@ -46,7 +46,7 @@ export interface TokenizeOptions {
  *   token would be learned, as then the row trains on nothing
  */
 export function tokenizeRow(row: Row, options: TokenizeOptions): Sample {
-  const place = { file: options.file, line: row.line };
+  const place = { file: row.file ?? options.file, line: row.line };
   return tokenizeText(renderSample(options.sampleFormat, row.values, place).text, place, options);
 }
 

@@ -23,6 +23,9 @@ export function resolvePaths(recipe: Recipe, baseDir: string): Recipe {
         : {
             ...dataset,
             path: file(dataset.path),
+            ...(dataset.sources && {
+              sources: dataset.sources.map((source) => ({ ...source, path: file(source.path) })),
+            }),
             ...(dataset.test_path !== undefined && { test_path: file(dataset.test_path) }),
           },
     resume_from_checkpoint: typeof resume === 'string' ? file(resume) : resume,

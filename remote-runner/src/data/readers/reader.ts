@@ -2,6 +2,8 @@
 export interface Row {
   /** 1-based line of the file on which the row begins; for Parquet the row's number. */
   line: number;
+  /** Where it is not the first file of the data. */
+  file?: string;
   /** Column → value. */
   values: Record<string, unknown>;
 }

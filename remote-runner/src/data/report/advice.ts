@@ -13,6 +13,8 @@ export interface AdviceFacts {
   weights: number | undefined;
   rows: number;
   evalRows: number;
+  /** By the filter. */
+  leftOut: number;
   maxLength: number;
   /** 95 of 100 rows are at most this long. */
   p95: number;
@@ -25,6 +27,9 @@ export function adviceFor(facts: AdviceFacts): string[] {
   const { tokens, weights, rows } = facts;
   const advice: string[] = [];
   if (facts.inWords) advice.push('No model is chosen: lengths are in words, not in tokens.');
+  if (facts.leftOut > 0) {
+    advice.push(`The filter leaves out ${facts.leftOut.toLocaleString('en')} of ${rows.toLocaleString('en')} rows.`);
+  }
   if (weights !== undefined && weights > 0 && tokens > 0) {
     const scratch = SCRATCH_TOKENS_A_WEIGHT * weights;
     const tune = TUNE_TOKENS_A_WEIGHT * weights;

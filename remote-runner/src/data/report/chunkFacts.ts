@@ -18,6 +18,8 @@ export const MOST_LABELS = 200;
 
 export const USABLE = 1;
 export const HAS_MINHASH = 2;
+/** By the recipe's filter: nothing else is said of such a row. */
+export const LEFT_OUT = 4;
 
 /** @throws TuneyardError `cancelled` */
 export function analyseRows(
@@ -46,6 +48,10 @@ export function analyseRows(
     if (options.signal?.aborted) throw new TuneyardError('cancelled', 'cancelled.');
     facts.lines[i] = row.line;
     for (const column in row.values) columns.add(column);
+    if (row.values && !view.uses(row.values)) {
+      facts.flags[i] = LEFT_OUT;
+      continue;
+    }
     const find = (kind: FindingKind, detail?: string) => {
       const found = facts.findings[kind] ?? { count: 0, rows: [] };
       facts.findings[kind] = found;

@@ -1,16 +1,16 @@
 /**
- * Puts together what is found in chunks of rows. Memory: 13 bytes a row, 8 more for the table of texts, and 80 for each of the first
+ * Puts together what is found in chunks of rows. Memory: 23 bytes a row, 8 to 16 more for the table of texts, and 128 for each of the first
  * million rows, among which near-duplicates are looked for.
  */
 import type { DatasetReport, Finding, FindingKind } from '@protocol/dataset';
 import { FINDING_KINDS } from '@protocol/dataset';
 import { adviceFor } from './advice';
-import { HAS_MINHASH, MOST_FINDINGS, MOST_LABELS, USABLE } from './chunkFacts';
+import { HAS_MINHASH, LEFT_OUT, MOST_FINDINGS, MOST_LABELS, USABLE } from './chunkFacts';
 import { findingText } from './findingText';
 import { lengthBins, lengthFigures } from './lengths';
 import { BANDS, MINIMA } from './minHash';
 import { findNearRows } from './nearRows';
-import { HELD_OUT, partsOf, TRAINED } from './partsOf';
+import { HELD_OUT, isTrained, partsOf } from './partsOf';
 import type { ChunkFacts, ChunkFinding, ReportParams } from './reportTypes';
 import { RowTable } from './rowTable';
 import { SCRIPTS } from './textOddities';
@@ -45,12 +45,14 @@ export class ReportMaker {
   #trainSupervised = 0;
   #truncated = 0;
   #usable = 0;
-  /** [rows] 0: not used, 1: trained on, 2: held out. */
-  readonly #parts: Uint8Array;
+  readonly #tokensOf: Uint32Array;
+  readonly #supervisedOf: Uint32Array;
+  /** [rows] as `partsOf`, once all rows were seen. */
+  #parts: Uint8Array = new Uint8Array(0);
 
   constructor(
     private readonly params: ReportParams,
-    rows: readonly number[],
+    private readonly rows: readonly number[],
   ) {
     let first = 0;
     this.#firstRow = rows.map((count) => {
@@ -66,7 +68,8 @@ export class ReportMaker {
     this.#compared = Math.min(first, MOST_COMPARED);
     this.#minima = new Uint8Array(MINIMA * this.#compared);
     this.#bands = new Uint32Array(BANDS * this.#compared);
-    this.#parts = partsOf(params.view.recipe, params.seed, rows, params.heldOut);
+    this.#tokensOf = new Uint32Array(first);
+    this.#supervisedOf = new Uint32Array(first);
   }
 
   wantsNear(file: number, from: number, count: number): boolean {
@@ -94,9 +97,8 @@ export class ReportMaker {
       this.#tokens += kept;
       this.#supervised += facts.supervised[i]!;
       if (length > maxLength) this.#truncated++;
-      if (this.#parts[first + i] !== TRAINED) continue;
-      this.#trainTokens += kept;
-      this.#trainSupervised += facts.supervised[i]!;
+      this.#tokensOf[first + i] = kept;
+      this.#supervisedOf[first + i] = facts.supervised[i]!;
     }
     for (const kind of FINDING_KINDS) {
       const mine = facts.findings[kind];
@@ -117,6 +119,7 @@ export class ReportMaker {
 
   /** @throws TuneyardError `cancelled` */
   async finish(signal: AbortSignal): Promise<DatasetReport> {
+    this.#learnParts();
     const twins = this.#duplicates();
     await this.#nearDuplicates(twins, signal);
     const scripts = this.#languages();
@@ -131,9 +134,16 @@ export class ReportMaker {
     const lengths = lengthFigures(this.#lengths);
     let train = 0;
     let held = 0;
-    for (const part of this.#parts) {
-      if (part === TRAINED) train++;
-      else if (part === HELD_OUT) held++;
+    let leftOut = 0;
+    for (const [row, part] of this.#parts.entries()) {
+      if (this.#flags[row]! & LEFT_OUT) leftOut++;
+      if (part === HELD_OUT) {
+        held++;
+        continue;
+      }
+      train += part;
+      this.#trainTokens += part * this.#tokensOf[row]!;
+      this.#trainSupervised += part * this.#supervisedOf[row]!;
     }
     return {
       rows: this.#total,
@@ -156,6 +166,7 @@ export class ReportMaker {
         evalRows: held,
         maxLength,
         p95: lengths.p95,
+        leftOut,
         inWords: model === undefined,
         findings,
       }),
@@ -165,6 +176,7 @@ export class ReportMaker {
 
   /** In their order. @throws TuneyardError `cancelled` */
   async duplicateRows(near: boolean, signal: AbortSignal): Promise<Uint32Array> {
+    this.#learnParts();
     const twins = this.#duplicates();
     if (near)
       await this.#nearDuplicates(twins, signal, (row) => {
@@ -173,6 +185,11 @@ export class ReportMaker {
     const rows: number[] = [];
     for (let row = 0; row < twins.length; row++) if (twins[row]! & 1) rows.push(row);
     return Uint32Array.from(rows);
+  }
+
+  #learnParts(): void {
+    const { view, seed, heldOut } = this.params;
+    this.#parts = partsOf(view.recipe, seed, this.rows, heldOut, (row) => (this.#flags[row]! & LEFT_OUT) !== 0);
   }
 
   /** Exact ones, and exact leakage. @returns whether a row has an earlier one with its text */
@@ -184,7 +201,7 @@ export class ReportMaker {
     for (let row = 0; row < this.#total; row++) {
       if (!(this.#flags[row]! & USABLE)) continue;
       const first = all.firstLike(row);
-      if (this.#parts[row] === TRAINED) trained.firstLike(row);
+      if (isTrained(this.#parts[row])) trained.firstLike(row);
       if (first === row) continue;
       twins[row] = 1;
       this.#add('duplicate', this.#pair(row, first));
@@ -205,7 +222,7 @@ export class ReportMaker {
       minima: this.#minima,
       bands: this.#bands,
       has: (row) => (this.#flags[row]! & HAS_MINHASH) !== 0,
-      isTrained: (row) => this.#parts[row] === TRAINED,
+      isTrained: (row) => isTrained(this.#parts[row]),
       isHeldOut: (row) => this.#parts[row] === HELD_OUT,
       signal,
     });

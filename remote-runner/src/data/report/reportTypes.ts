@@ -40,7 +40,7 @@ export interface ChunkFacts {
   /** Number of the first row in its file. */
   from: number;
   count: number;
-  /** [count] USABLE, HAS_MINHASH */
+  /** [count] USABLE, HAS_MINHASH, LEFT_OUT */
   flags: Uint8Array;
   /** [count] */
   lines: Uint32Array;

@@ -1,7 +1,7 @@
 /** Which rows are trained on together: in the first epoch, as a run of these settings shuffles them. */
 import type { DatasetRecipe } from '@protocol/recipe';
-import { splitSamples } from '../dataset';
 import { planEpoch } from '../sampler';
+import { splitSamples } from '../selectRows';
 
 /** @returns row → the rows of its batch, itself included; rows that are not trained on have none */
 export function batchMates(

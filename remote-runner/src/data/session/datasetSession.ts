@@ -8,7 +8,7 @@ import { applyFix, type FixContext, fixEdits } from '../fix/applyFix';
 import { resolveFormat } from '../formats/resolveFormat';
 import { openSource } from '../index/openSource';
 import type { RowSource, SourceRow } from '../index/rowSource';
-import { HELD_OUT, partsOf, TRAINED } from '../report/partsOf';
+import { HELD_OUT, isTrained, partsOf } from '../report/partsOf';
 import { loadReport, reportKey, saveReport } from '../report/reportCache';
 import type { ReportParams } from '../report/reportTypes';
 import type { Sample } from '../tokenize';
@@ -111,7 +111,7 @@ export class DatasetSession {
     const { signal: opening } = this.#opening;
     this.#packing = undefined;
     this.#blocks = undefined;
-    if (recipe.pack && model && first.source.bytes <= MOST_PACKED_BYTES) {
+    if (recipe.pack && model && !recipe.sources && first.source.bytes <= MOST_PACKED_BYTES) {
       const data = { path: first.source.path, format: first.source.format, columns, sampleFormat };
       const how = { recipe, data, tokenizer: model.tokenizer, maxLength };
       this.#packing = packedBlocks(first.source, this.#files[0]!.unsaved, how, opening);
@@ -125,17 +125,17 @@ export class DatasetSession {
     } else if (recipe.pack) {
       warnings.push(
         model
-          ? 'The file is too large to be shown in the blocks that are trained on: it is shown row by row.'
+          ? 'Several files, and large ones, are not shown in the blocks that are trained on, but row by row.'
           : 'Without a model the rows are shown, not the blocks that they are packed into.',
       );
     }
     this.#tellIndexed();
     return {
-      sources: this.#files.map(({ source }) => ({
-        path: source.path,
-        bytes: source.bytes,
-        file_format: source.format,
-      })),
+      sources: this.#files.map(({ source }, i) => {
+        const weight = i === 0 ? recipe.weight : recipe.sources?.[i - 1]?.weight;
+        const { path, bytes, format: file_format } = source;
+        return { path, bytes, file_format, ...(weight === undefined ? {} : { weight }) };
+      }),
       columns,
       format: this.#view.format,
       possible: this.#view.possible,
@@ -172,6 +172,7 @@ export class DatasetSession {
         ...(facts.length === undefined ? {} : { length: facts.length }),
         ...(facts.problem === undefined ? {} : { problem: facts.problem }),
         ...this.#splitOf(number),
+        ...(row.values && !view.uses(row.values) ? { left_out: true } : {}),
       });
     }
     return heads;
@@ -301,14 +302,15 @@ export class DatasetSession {
 
   #splitOf(row: number): { split?: 'train' | 'eval' } {
     const part = this.#parts?.[row];
-    return part === TRAINED ? { split: 'train' } : part === HELD_OUT ? { split: 'eval' } : {};
+    return isTrained(part) ? { split: 'train' } : part === HELD_OUT ? { split: 'eval' } : {};
   }
 
   /** Nobody waits for it where it takes long: then rows are told without, until it is known. */
   #learnParts(): void {
     const { recipe } = this.#spec!;
     // Packed data is split by blocks, not by rows.
-    if (this.#parts || !this.#done || recipe.pack) return;
+    // What a filter leaves out is known only when every row was read.
+    if (this.#parts || !this.#done || recipe.pack || recipe.filter) return;
     const rows = this.#files.map(({ source }) => source.rows);
     const heldOut = this.#files.map(({ split }) => split === 'eval');
     if (this.#rows <= MOST_ROWS_AT_ONCE) {
@@ -336,7 +338,8 @@ export class DatasetSession {
     const { recipe, maxLength } = this.#spec!;
     const file = this.#files[0]!;
     const { rows } = file.source;
-    const isKnown = sample.source === 0 && this.#done && rows <= MOST_ROWS_AT_ONCE && !recipe.pack;
+    const isMixed = recipe.pack || recipe.filter || recipe.sources || recipe.weight !== undefined;
+    const isKnown = sample.source === 0 && this.#done && rows <= MOST_ROWS_AT_ONCE && !isMixed;
     if (!isKnown || sample.length === 0 || sample.problem !== undefined) return undefined;
     this.#mates ??= batchMates(recipe, { rows, seed: this.#seed, batchSize: this.#batchSize });
     let longest = 0;
@@ -365,6 +368,7 @@ export class DatasetSession {
   async #openFiles(recipe: DatasetRecipe, unsaved: OpenDataset['unsaved']): Promise<void> {
     const wanted = [
       { path: absolute(recipe.path), split: undefined },
+      ...(recipe.sources ?? []).map(({ path }) => ({ path: absolute(path), split: undefined })),
       ...(recipe.test_path === undefined ? [] : [{ path: absolute(recipe.test_path), split: 'eval' as const }]),
     ];
     const before = this.#files;

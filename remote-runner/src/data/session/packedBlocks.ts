@@ -3,6 +3,7 @@ import type { DatasetRecipe } from '@protocol/recipe';
 import { type DatasetRows, packRows, tokenizeOptions, tokenizeRows } from '../dataset';
 import type { RowSource } from '../index/rowSource';
 import { type Row, readRows } from '../readers';
+import { rowFilter } from '../rowFilter';
 import type { Sample } from '../tokenize';
 import type { Tokenizer } from '../tokenizer';
 
@@ -22,7 +23,8 @@ export async function packedBlocks(
   }: { recipe: DatasetRecipe; data: Omit<DatasetRows, 'rows'>; tokenizer: Tokenizer; maxLength: number },
   signal: AbortSignal,
 ): Promise<Sample[]> {
-  const rows = await rowsOf(source, unsaved, signal);
+  const keeps = rowFilter(recipe.filter);
+  const rows = (await rowsOf(source, unsaved, signal)).filter(({ values }) => !keeps || keeps(values));
   const { samples } = await tokenizeRows(
     rows,
     tokenizeOptions({ ...data, rows: [] }, recipe, { tokenizer, maxLength }),

@@ -7,6 +7,7 @@ import { type DatasetRows, tokenizeOptions } from '../dataset';
 import type { PlainText, RenderedSample } from '../formats/format';
 import { type ResolvedFormat, renderSample } from '../formats/resolveFormat';
 import type { SourceRow } from '../index/rowSource';
+import { rowFilter } from '../rowFilter';
 import { IGNORED, type Sample, type TokenizeOptions, tokenAt, tokenizeText } from '../tokenize';
 import type { Tokenizer } from '../tokenizer';
 
@@ -59,17 +60,24 @@ export class SampleView {
   readonly chatNote: string | undefined;
   readonly #format: ResolvedFormat;
   readonly #rows: DatasetRows;
+  readonly #keeps: ReturnType<typeof rowFilter>;
   readonly #special = new Map<number, boolean>();
 
   constructor(private readonly options: SampleViewOptions) {
     const { columns, path, sampleFormat: format } = options;
     this.#format = format;
+    this.#keeps = rowFilter(options.recipe.filter);
     this.template = format.source;
     this.targetColumn = format.target;
     this.format = format.name;
     this.possible = format.possible;
     this.chatNote = format.chatNote;
     this.#rows = { path, format: options.fileFormat, rows: [], columns: [...columns], sampleFormat: format };
+  }
+
+  /** Whether the recipe's filter lets a row through. */
+  uses(values: Record<string, unknown>): boolean {
+    return this.#keeps === undefined || this.#keeps(values);
   }
 
   /** A row as one text. @throws TuneyardError `dataset_invalid` */

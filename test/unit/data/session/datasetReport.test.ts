@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { DatasetReport, Finding, FindingKind } from '@protocol/dataset';
-import { splitSamples } from '@runner/data/dataset';
 import { previewDataset } from '@runner/data/preview';
+import { splitSamples } from '@runner/data/selectRows';
 import { loadTokenizer } from '@runner/data/tokenizer';
 import { afterEach, describe, expect, it } from 'vitest';
 import { folder } from '../support';

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadDataset, splitSamples } from '@runner/data/dataset';
+import { loadDataset } from '@runner/data/dataset';
 import { planEpoch } from '@runner/data/sampler';
+import { splitSamples } from '@runner/data/selectRows';
 import { loadTokenizer } from '@runner/data/tokenizer';
 import { afterEach, describe, expect, it } from 'vitest';
 import { chapter, folder } from '../support';
