@@ -64,11 +64,21 @@ describe.skipIf(missing)(`the example on this machine${missing ? ` (${missing})`
     // The line that it comes from is shown in the editor, and the cursor leads back to another one.
     await window.tab(/^backstories.jsonl/).waitFor();
     await panel.getByText(/^Line 5 ·/).waitFor();
+    await window.editor.locator('.view-line').nth(11).click();
+    await panel.getByText(/^Line 12 ·/).waitFor();
+    // What is typed is seen before it is saved.
+    await window.page.keyboard.press('End');
+    await window.page.keyboard.press('Enter');
+    await window.page.keyboard.type('nonsense');
+    await panel.getByText('with unsaved edits').waitFor();
+    await panel.getByText('401 rows').waitFor();
+    await window.command('File: Revert File');
+    await panel.getByText('400 rows').waitFor();
     await panel.getByRole('button', { name: 'Look at the whole set' }).click();
     await panel.getByRole('button', { name: /tokens$/ }).waitFor();
     await window.screenshots('preview');
     await window.command('View: Close All Editors');
-    await window.openFile('default.tune.json');
+    await window.openFile('backstories.tune.json');
   });
 
   it('says what memory it will need', async () => {
