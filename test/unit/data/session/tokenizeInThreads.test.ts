@@ -38,6 +38,28 @@ describe('tokenizing in threads', () => {
     expect(many.errors.length).toBeGreaterThan(2);
   });
 
+  it('does so with chats, whose template goes to the threads', async () => {
+    const chat = '{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}';
+    const chats = opening('data.jsonl', { chat_template: chat }).dataset;
+    const line = (n: number) =>
+      JSON.stringify({
+        messages: [
+          { role: 'user', content: `say ${n}` },
+          { role: 'assistant', content: `${n}, of course` },
+        ],
+      });
+    const path = join(
+      folder({ 'data.jsonl': Array.from({ length: 300 }, (_, n) => line(n)).join('\n') }),
+      'data.jsonl',
+    );
+    const tokenizer = await loadTokenizer(dir);
+    const { rows, ...data } = await loadRows(path, chats, { baseDir: '/', tokenizer });
+    const one = await tokenizeRows(rows, tokenizeOptions({ ...data, rows: [] }, chats, { tokenizer, maxLength: 64 }));
+    const many = await tokenizeInThreads({ dir, data, recipe: chats, maxLength: 64, rows }, 2);
+    expect(one.samples.length).toBe(300);
+    expect(many.samples).toEqual(one.samples);
+  });
+
   it('is not done for little data, nor on one core', () => {
     const row = { line: 1, values: { text: 'x'.repeat(1 << 20) } };
     expect(threadsFor(params.rows.slice(0, 100), 16)).toBe(1);
