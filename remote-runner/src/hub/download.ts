@@ -46,6 +46,8 @@ export interface ResolveModelOptions {
   /** `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `TUNEYARD_CACHE`. Default: the process's. */
   env?: Environment | undefined;
   retryDelayMs?: number | undefined;
+  /** Only what text becomes tokens by: the weights stay where they are. What is in the cache already is taken as it is. */
+  tokenizerOnly?: boolean | undefined;
 }
 
 /**
@@ -141,7 +143,7 @@ async function fetchSnapshot(
     });
   }
   const weights = [WEIGHTS_FILE, WEIGHTS_INDEX_FILE].find((name) => listing.has(name));
-  if (!weights) {
+  if (!weights && !options.tokenizerOnly) {
     const pickled = pickledWeights([...listing.keys()]);
     if (pickled.length > 0) throw pickledError(where, pickled);
     throw new TuneyardError('model_invalid', `there is no ${WEIGHTS_FILE} in this repository.`, {
@@ -181,8 +183,10 @@ async function fetchSnapshot(
       sizes[entry.path] = entry.size;
     }
   };
-  // The weights come last: whatever is wrong with the small files shows before the long wait.
-  await fetchAll([CONFIG_FILE, GENERATION_CONFIG_FILE, ...TOKENIZER_FILES, weights]);
+  // The weights come last: whatever is wrong with the small files shows before the long wait. Without them the copy is not whole.
+  await fetchAll([CONFIG_FILE, GENERATION_CONFIG_FILE, ...TOKENIZER_FILES]);
+  if (options.tokenizerOnly || !weights) return;
+  await fetchAll([weights]);
   if (weights === WEIGHTS_INDEX_FILE) {
     const shards = [...new Set((await readShardIndex(join(dir, WEIGHTS_INDEX_FILE))).values())].sort();
     const missing = shards.find((name) => !listing.has(name));

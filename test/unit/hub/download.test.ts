@@ -64,6 +64,16 @@ describe('a model from the hub', () => {
     expect((await weights.readFloat32('w'))[49_999]).toBe(49_999);
   });
 
+  it('comes without its weights for who only looks at data, and with them for who trains after', async () => {
+    await startHub();
+    const options = await settings();
+    const dir = await resolveModel(repo, { ...options, tokenizerOnly: true });
+    expect(await visible(dir)).toEqual(['config.json', 'tokenizer.json']);
+    expect(hub.requests.some(({ path }) => path.includes('model.safetensors'))).toBe(false);
+    expect(await resolveModel(repo, options)).toBe(dir);
+    expect(await visible(dir)).toEqual(['config.json', 'model.safetensors', 'tokenizer.json']);
+  });
+
   it('is not fetched a second time', async () => {
     await startHub();
     const options = await settings();

@@ -20,7 +20,7 @@ const MOST_KEPT = 2;
 
 /** @throws TuneyardError `file_not_found`, `tokenizer_invalid`, `hub_failed` */
 export async function sessionModel(nameOrPath: string, signal?: AbortSignal): Promise<SessionModel> {
-  const dir = await resolveModel(nameOrPath, signal ? { signal } : {});
+  const dir = await resolveModel(nameOrPath, { signal, tokenizerOnly: true });
   const known = kept.get(dir);
   if (known) return known;
   const loading = load(dir);
