@@ -213,11 +213,13 @@ export class DatasetSession {
       files.map(({ source }) => source.key),
       params,
     );
-    const known = await loadReport(key);
-    if (known) return known;
-    const report = await this.#inThread('report', params, tell, signal);
-    await saveReport(key, report);
-    return report;
+    let report = await loadReport(key);
+    if (!report) {
+      report = await this.#inThread('report', params, tell, signal);
+      await saveReport(key, report);
+    }
+    const problem = files.map(({ source }) => source.problem).find((one) => one !== undefined);
+    return problem ? { ...report, advice: [problem.message, ...report.advice] } : report;
   }
 
   /** @throws TuneyardError as `applyFix` */

@@ -115,6 +115,13 @@ describe('the report on a whole data set', () => {
     expect(seen.advice.join(' ')).toMatch(/fix or drop them/);
   });
 
+  it('says where a file breaks off, behind which there may be more', async () => {
+    const dir = folder({ 'data.json': '[{"text":"a b c d"},\n{"text":"e f g h"}\n{"text":"i j"}]' });
+    const seen = await report(join(dir, 'data.json'), { test_size: 0 });
+    expect(seen.rows).toBe(2);
+    expect(seen.advice[0]).toMatch(/data\.json:3: comma expected; rows from here on cannot be read/);
+  });
+
   it('comes from the cache when nothing changed, and not when a setting did', async () => {
     const path = join(jsonl(Array.from({ length: 9 }, (_, n) => ({ text: sentence(n) }))), 'data.jsonl');
     const first = await report(path, { max_length: 32 });
