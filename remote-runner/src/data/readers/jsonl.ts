@@ -30,7 +30,8 @@ export function parseJsonRow(
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const problem = findJsonProblem(text);
+    // What is missing at the end is missing on the last line, not on the one behind it.
+    const problem = findJsonProblem(text.trimEnd());
     throw new TuneyardError('dataset_invalid', `this ${of} is not valid JSON (${problem.why}).`, {
       place: { file, line: line + problem.line - 1, column: problem.column },
       cause,

@@ -98,6 +98,9 @@ describe('JSON', () => {
     expect(await message(read('jsonl', lines.join('\n')))).toMatch(/\.jsonl:7:16: this line is not valid JSON \(/);
     expect(await message(read('json', `[\n${lines.slice(1).join(',\n')}]`))).toMatch(/\.json:7:16: this is not valid/);
     expect(await message(read('json', '[{"text": "a"},\n'))).toMatch(/\.json:2/);
+    expect(await message(read('jsonl', '{"text": "a"}\n{"text": "b", \n'))).toMatch(
+      /\.jsonl:2:\d+: this line is not valid/,
+    );
   });
 
   it('reads JSON Lines under the wrong ending', async () => {
