@@ -65,7 +65,9 @@ describe.skipIf(missing)(`VMs from the command line${missing ? ` (${missing})` :
     expect(offers[0]).toMatchObject({ fits: true, region: 'us-central1', price: { usd_per_hour: expect.any(Number) } });
     expect(offers.every(({ gpu }) => gpu.memory_bytes >= 40 * 1e9)).toBe(true);
     const { stdout } = await vm('offers', '--gpu-memory', '40', '--region', 'us-central1');
-    expect(stdout).toMatch(/✓\s+a2-highgpu-1g\s+1×A100 40 GB\s+40 GB\s+12 \/ 85 GB\s+on demand\s+us-central1\s+\$3\.\d\d\/h/);
+    expect(stdout).toMatch(
+      /✓\s+a2-highgpu-1g\s+1×A100 40 GB\s+40 GB\s+12 \/ 85 GB\s+on demand\s+us-central1\s+\$3\.\d\d\/h/,
+    );
   });
 
   it('makes nothing that nobody has agreed to', async () => {
