@@ -21,6 +21,9 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/vscode/**'],
           setupFiles: 'test/support/ownHome.ts',
+          // Many start programs, servers and connections on a machine that does other things as well: what fails twice is
+          // broken. That it was tried again stands in the output.
+          retry: 1,
         },
       },
       {

@@ -99,6 +99,9 @@ describe.skipIf(missing)(`the example on this machine${missing ? ` (${missing})`
     await window.editor.getByText('"learning_rate"').waitFor();
     await window.command('File: Save');
     await expect.poll(() => readFile(recipe(), 'utf8')).toBe(text);
+    // What is written while VS Code saves, it takes for its own, and does not read.
+    await window.page.locator('.tabs-container .tab.dirty').waitFor({ state: 'detached' });
+    await window.page.waitForTimeout(1500);
   });
 
   it('trains the example to its end, and says so', async () => {
