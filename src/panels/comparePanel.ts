@@ -4,7 +4,6 @@ import type { CompareModel as Column, CompareHostContract, ComparePageContract, 
 import type { Peer } from '@protocol/rpc';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
-import { showError } from '../commands';
 import { withProgress } from '../recipes/withProgress';
 import { runName } from '../runs/describe';
 import type { HostRun, RunRef } from '../runs/runs';
@@ -15,6 +14,7 @@ import { modelsOfRun, tunedModel } from './modelCandidates';
 import { hostPanel } from './panelHost';
 import { COMPARE_PANEL } from './panelTypes';
 import { appendPreference } from './preferences';
+import { toldIn } from './told';
 
 /** Opens a comparison of a run with what it began with, or an empty one to fill. `step`: of the checkpoint to compare. */
 export async function showCompare(services: Services, run?: RunRef, step?: number): Promise<void> {
@@ -68,15 +68,7 @@ function serve(services: Services, model: CompareModel, peer: Peer<CompareHostCo
     changed.dispose();
     wrote.dispose();
   });
-  /** What a person asked for ends in a message to that person, never in the page. */
-  const told = async (work: () => unknown): Promise<null> => {
-    try {
-      await work();
-    } catch (error) {
-      void showError(error, services.log);
-    }
-    return null;
-  };
+  const told = toldIn(services);
   peer.handle('compare/state', () => model.state);
   peer.handle('compare/pickModels', () => told(() => pickModels(services, model)));
   peer.handle('compare/removeModel', (asked) => told(() => model.removeModel(asked.model)));

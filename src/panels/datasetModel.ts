@@ -57,9 +57,13 @@ export class DatasetModel implements Disposable {
     // A template of one's own is the format that takes any columns.
     if (part.template !== undefined) settings.format = 'template';
     if (part.format !== undefined && part.format !== 'template') delete settings.template;
-    const changed = JSON.stringify(sorted(settings)) !== JSON.stringify(sorted(this.target.settings));
-    this.#update({ settings, changed });
-    await this.open();
+    await this.#setAll(settings);
+  }
+
+  /** Without a model. */
+  async countWords(): Promise<void> {
+    const { model: _, ...settings } = this.#state.settings;
+    await this.#setAll(settings);
   }
 
   /** What an editor holds in place of the file; undefined: the file. */
@@ -141,6 +145,12 @@ export class DatasetModel implements Disposable {
     this.#reporting?.abort();
     void this.#process?.then((process) => process.dispose()).catch(() => {});
     this.#changed.dispose();
+  }
+
+  async #setAll(settings: DatasetSettings): Promise<void> {
+    const changed = JSON.stringify(sorted(settings)) !== JSON.stringify(sorted(this.target.settings));
+    this.#update({ settings, changed });
+    await this.open();
   }
 
   #fresh(): DatasetPanelState {

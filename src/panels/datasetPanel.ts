@@ -7,7 +7,6 @@ import { TuneyardError } from '@protocol/errors';
 import type { Peer } from '@protocol/rpc';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
-import { showError } from '../commands';
 import { withSettings } from '../datasets/keepSettings';
 import { targetOfData, targetOfRecipe } from '../datasets/target';
 import { activeUri, isData, isRecipe, passedUri, pickFile } from '../recipes/pickFile';
@@ -18,6 +17,7 @@ import type { Services } from '../services';
 import { DatasetModel, type DatasetTarget } from './datasetModel';
 import { hostPanel } from './panelHost';
 import { DATASET_PANEL } from './panelTypes';
+import { toldIn } from './told';
 
 const CURSOR_MS = 80;
 const TYPING_MS = 400;
@@ -190,15 +190,7 @@ function serve(
 ): void {
   const changed = model.onDidChange((state) => peer.notify('dataset/changed', state));
   peer.onClose(() => changed.dispose());
-  /** What a person asked for ends in a message to that person, never in the page. */
-  const told = async (work: () => unknown): Promise<null> => {
-    try {
-      await work();
-    } catch (error) {
-      void showError(error, services.log);
-    }
-    return null;
-  };
+  const told = toldIn(services);
   peer.handle('dataset/state', () => model.state);
   peer.handle('dataset/rows', ({ from, count }) => model.rows(from, count));
   peer.handle('dataset/sample', (which) => model.sample(which));
@@ -225,10 +217,8 @@ async function pickModel(model: DatasetModel): Promise<void> {
   const none = { label: l10n.t('None: count words') };
   const title = l10n.t('Whose tokens are shown?');
   const chosen = await vscode.window.showQuickPick([folder, hub, none], { title });
-  if (chosen === none) {
-    const { model: _, ...settings } = model.state.settings;
-    await model.show({ path: model.state.path, dataset: {}, seed: 42, settings });
-  } else if (chosen === hub) {
+  if (chosen === none) await model.countWords();
+  else if (chosen === hub) {
     const name = await vscode.window.showInputBox({ title, placeHolder: 'roneneldan/TinyStories-33M' });
     if (name?.trim()) await model.set({ model: name.trim() });
   } else if (chosen === folder) {

@@ -6,13 +6,13 @@ import type { LossHostContract, LossPageContract, LossState, PanelAction } from 
 import type { Peer } from '@protocol/rpc';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
-import { showError } from '../commands';
 import { runName } from '../runs/describe';
 import { type HostRun, type RunRef, type Runs, runKey } from '../runs/runs';
 import type { Services } from '../services';
 import { LossModel } from './lossModel';
 import { hostPanel } from './panelHost';
 import { LOSS_PANEL } from './panelTypes';
+import { toldIn } from './told';
 
 const COMMANDS = {
   start: 'tuneyard.startFineTune',
@@ -89,15 +89,7 @@ function newestRun(runs: Runs): RunRef | undefined {
 function serve(services: Services, model: LossModel, peer: Peer<LossHostContract, LossPageContract>): void {
   const drawn = model.onDidDraw((frame) => peer.notify('loss/frame', frame));
   peer.onClose(() => drawn.dispose());
-  /** What a person asked for ends in a message to that person, never in the page. */
-  const told = async (work: () => unknown): Promise<null> => {
-    try {
-      await work();
-    } catch (error) {
-      void showError(error, services.log);
-    }
-    return null;
-  };
+  const told = toldIn(services);
   peer.handle('loss/view', (view) => model.draw(view));
   peer.handle('loss/pickRuns', () => told(() => pickRuns(services, model)));
   peer.handle('loss/removeRun', (run) => told(() => model.remove(run)));

@@ -1,7 +1,7 @@
 /** `tuneyard serve` on a host: started, its chatter skipped, and spoken to. */
 import type { Readable } from 'node:stream';
 import { TuneyardError } from '@protocol/errors';
-import { Peer } from '@protocol/rpc';
+import { type Contract, Peer } from '@protocol/rpc';
 import {
   type JobLine,
   type RunnerClientContract,
@@ -51,11 +51,7 @@ export async function startServe(
     log(text.trimEnd());
   });
   try {
-    const hello = await within(readHello(process, errors), {
-      signals: [signal],
-      timeoutMs: START_MS,
-      timeout: () => l10n.t('The runner on {0} did not start within {1} seconds.', host.label, START_MS / 1000),
-    });
+    const hello = await greeted(host, process, errors, signal);
     if (hello.protocol !== SERVE_PROTOCOL) {
       throw new TuneyardError(
         'remote_failed',
@@ -80,19 +76,8 @@ class ServeRunner implements LiveRunner {
     private readonly process: HostProcess,
     readonly hello: ServeHello,
   ) {
-    this.peer = new Peer(
-      createMessageConnection(new StreamMessageReader(process.stdout), new StreamMessageWriter(process.stdin)),
-    );
+    ({ peer: this.peer, closed: this.closed } = speakWith<RunnerClientContract, RunnerContract>(process));
     this.peer.on('job/line', (line) => this.#jobs.get(line.job)?.(line));
-    this.closed = new Promise((resolve) => {
-      this.peer.onClose(resolve);
-      process.exit.then(
-        () => resolve(),
-        () => resolve(),
-      );
-    });
-    // A process that ended without closing its streams answers nobody.
-    this.closed.then(() => this.peer.dispose());
     this.peer.listen();
   }
 
@@ -107,14 +92,51 @@ class ServeRunner implements LiveRunner {
   }
 
   dispose(): void {
-    this.peer.dispose();
-    this.process.stdin.end();
-    this.process.kill();
+    hangUp(this.peer, this.process);
   }
 }
 
+/** JSON-RPC with a process; `closed` resolves when it is over, however. Register handlers, then call `listen` on the peer. */
+export function speakWith<Here extends Contract, There extends Contract>(
+  process: HostProcess,
+): { peer: Peer<Here, There>; closed: Promise<void> } {
+  const peer = new Peer<Here, There>(
+    createMessageConnection(new StreamMessageReader(process.stdout), new StreamMessageWriter(process.stdin)),
+  );
+  const closed = new Promise<void>((resolve) => {
+    peer.onClose(resolve);
+    process.exit.then(
+      () => resolve(),
+      () => resolve(),
+    );
+  });
+  // A process that ended without closing its streams answers nobody.
+  void closed.then(() => peer.dispose());
+  return { peer, closed };
+}
+
+export function hangUp(peer: { dispose(): void }, process: HostProcess): void {
+  peer.dispose();
+  process.stdin.end();
+  process.kill();
+}
+
+/** @throws TuneyardError `remote_failed` where it does not start; `timed_out`; `cancelled` */
+export function greeted(
+  host: Host,
+  process: HostProcess,
+  errors: readonly string[],
+  signal?: AbortSignal,
+): Promise<ServeHello> {
+  return within(readHello(process, errors), {
+    signals: [signal],
+    timeoutMs: START_MS,
+    timeout: () => l10n.t('The runner on {0} did not start within {1} seconds.', host.label, START_MS / 1000),
+  });
+}
+
 /** Reads up to the runner's first line, and not a byte further. */
-export async function readHello({ stdout, exit }: HostProcess, errors: readonly string[]): Promise<ServeHello> {
+async function readHello({ stdout, exit }: HostProcess, errors: readonly string[]): Promise<ServeHello> {
   let text = Buffer.alloc(0);
   for (;;) {
     const marker = text.indexOf(`${SERVE_MARKER} `);

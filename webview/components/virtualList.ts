@@ -25,6 +25,9 @@ export function viewOf(rows: number, top: number, height: number): ListView {
   return { first: at, count: Math.min(shown, rows - at), top: isWhole ? at * ROW_HEIGHT : top };
 }
 
+/** Rows by which a page key moves. */
+export const pageOf = (height: number): number => Math.max(1, Math.floor(height / ROW_HEIGHT) - 1);
+
 /** Where to scroll so that a row is in view; undefined where it is. */
 export function topFor(rows: number, row: number, top: number, height: number): number | undefined {
   if (rows * ROW_HEIGHT > HIGHEST) {

@@ -11,7 +11,7 @@ import * as l10n from '@vscode/l10n';
 import { html, nothing, render, type TemplateResult } from 'lit';
 import { button, checkbox, dropdown, numberField, textArea } from '../components/controls';
 import { FIRST_TOKENS, tokenBlocks } from '../components/tokenChips';
-import { spacer, topFor, viewOf } from '../components/virtualList';
+import { pageOf, spacer, topFor, viewOf } from '../components/virtualList';
 import { wholeSet } from '../components/wholeSet';
 import { connect } from '../rpc';
 
@@ -285,7 +285,7 @@ function titleOf(head: RowHead | undefined): string {
 }
 
 function onKey(event: KeyboardEvent): void {
-  const step = Math.max(1, Math.floor(height / 22) - 1);
+  const step = pageOf(height);
   const moves: Record<string, number> = {
     ArrowDown: selected + 1,
     ArrowUp: selected - 1,

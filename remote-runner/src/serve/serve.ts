@@ -16,6 +16,7 @@ import { createMessageConnection, StreamMessageReader, StreamMessageWriter } fro
 import { commitData, planData } from './dataStore';
 import { RunWatcher, sendEvents } from './follow';
 import { hostStatus } from './hostStatus';
+import { hungUp } from './hungUp';
 import { runJob } from './jobs';
 import {
   deleteRun,
@@ -84,12 +85,7 @@ export async function serve(input: Readable, output: Writable, version: string):
   peer.handle('data/plan', ({ files }) => planData(files));
   peer.handle('data/commit', (file) => commitData(file));
 
-  const closed = new Promise<void>((resolve) => {
-    peer.onClose(resolve);
-    // An end that is reached before a whole message is no error to the reader.
-    input.once('end', resolve);
-    output.once('error', () => resolve());
-  });
+  const closed = hungUp(peer, input, output);
   peer.listen();
   await closed;
   closing.abort();

@@ -7,6 +7,7 @@ import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import type { Login, LoginKey } from '../provider';
 import type { Api } from './api';
+import { LOGIN } from './credentials';
 import type { Doing } from './errors';
 
 interface PosixAccount {
@@ -23,7 +24,6 @@ interface LoginProfile {
 
 const OS_LOGIN = 'https://oslogin.googleapis.com';
 const USER_INFO = 'https://openidconnect.googleapis.com';
-const SET_ACCOUNT = 'gcloud auth application-default login';
 
 interface Sent {
   method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -76,9 +76,9 @@ export function osLogin(api: Api, endpoint?: string) {
     const sentence = l10n.t(
       'Project {0} uses OS Login, and these credentials do not say whose they are: run "{1}" and let it see your address.',
       project,
-      SET_ACCOUNT,
+      LOGIN,
     );
-    throw new TuneyardError('cloud_credentials', sentence, { data: { reason: 'account', command: SET_ACCOUNT } });
+    throw new TuneyardError('cloud_credentials', sentence, { data: { reason: 'account', command: LOGIN } });
   }
 
   return {

@@ -437,8 +437,8 @@ function columnsOf(rows: readonly SourceRow[]): string[] {
   return [...columns];
 }
 
-function tokenizerFacts({ dir, tokenizer, hasChatTemplate }: SessionModel): OpenedDataset['tokenizer'] {
-  return { path: dir, vocab_size: tokenizer.vocabSize, has_chat_template: hasChatTemplate };
+function tokenizerFacts({ dir, tokenizer }: SessionModel): OpenedDataset['tokenizer'] {
+  return { path: dir, vocab_size: tokenizer.vocabSize, has_chat_template: tokenizer.chatTemplate !== undefined };
 }
 
 function absolute(path: string): string {

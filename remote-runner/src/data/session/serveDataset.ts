@@ -4,6 +4,7 @@ import type { DatasetClientContract, DatasetContract } from '@protocol/dataset';
 import { Peer } from '@protocol/rpc';
 import { SERVE_MARKER, SERVE_PROTOCOL, type ServeHello } from '@protocol/serve';
 import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node';
+import { hungUp } from '../../serve/hungUp';
 import { DatasetSession, type IndexProgress } from './datasetSession';
 
 /** A person sees no more of a count that grows. */
@@ -39,11 +40,7 @@ export async function serveDataset(input: Readable, output: Writable, version: s
   peer.handle('dataset/fix', ({ fix, to }, signal) => session.fix(fix, to, progress(), signal));
   peer.handle('dataset/edits', ({ fix }, signal) => session.edits(fix, progress(), signal));
 
-  const closed = new Promise<void>((resolve) => {
-    peer.onClose(resolve);
-    input.once('end', resolve);
-    output.once('error', () => resolve());
-  });
+  const closed = hungUp(peer, input, output);
   peer.listen();
   await closed;
   await session.close();

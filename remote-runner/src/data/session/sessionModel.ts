@@ -8,7 +8,6 @@ import { loadTokenizer, type Tokenizer } from '../tokenizer';
 export interface SessionModel {
   dir: string;
   tokenizer: Tokenizer;
-  hasChatTemplate: boolean;
   /** Samples are cut at so many tokens in any case. */
   maxPositions?: number;
   weights?: number;
@@ -34,14 +33,11 @@ export async function sessionModel(nameOrPath: string, signal?: AbortSignal): Pr
 async function load(dir: string): Promise<SessionModel> {
   const tokenizer = await loadTokenizer(dir);
   const config = await json(join(dir, 'config.json'));
-  const tokenizerConfig = await json(join(dir, 'tokenizer_config.json'));
   const positions = config.max_position_embeddings ?? config.n_positions;
-  const jinja = await readFile(join(dir, 'chat_template.jinja'), 'utf8').catch(() => undefined);
   const weights = await countWeights(dir);
   return {
     dir,
     tokenizer,
-    hasChatTemplate: jinja !== undefined || Boolean(tokenizerConfig.chat_template),
     ...(typeof positions === 'number' ? { maxPositions: positions } : {}),
     ...(weights === undefined ? {} : { weights }),
   };
