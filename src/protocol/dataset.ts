@@ -29,6 +29,8 @@ export interface OpenDataset {
 export interface OpenedDataset {
   /** Of each source. */
   sources: { path: string; bytes: number; file_format: string; weight?: number }[];
+  /** Of a dataset on the hub: what there is to choose from, and what was chosen. */
+  hub?: { configs: string[]; splits: string[]; config?: string; split?: string };
   columns: string[];
   format: DatasetFormat;
   /** Other formats that the columns allow. */

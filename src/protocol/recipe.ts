@@ -35,13 +35,28 @@ const filterSchema = z
   })
   .describe('A condition on a column.');
 
+const config = z
+  .string()
+  .min(1)
+  .optional()
+  .describe('Which configuration (subset) of a dataset on the hub. Default: the one that it calls so.');
+const split = z
+  .string()
+  .min(1)
+  .optional()
+  .describe('Which split of a dataset on the hub is trained on. Default: train.');
+
 /** Where the samples come from and how a row becomes text. */
 export const datasetSchema = z
   .strictObject({
     path: z
       .string()
       .min(1)
-      .describe('File with the samples: JSON, JSONL, CSV, TSV, TXT or Parquet. Relative to the recipe.'),
+      .describe(
+        'File with the samples: JSON, JSONL, CSV, TSV, TXT or Parquet, relative to the recipe; or a dataset on the hub: hf://datasets/OWNER/NAME, with @REVISION or /FILE behind it where wanted.',
+      ),
+    config,
+    split,
     weight: weight
       .optional()
       .describe(
@@ -50,7 +65,12 @@ export const datasetSchema = z
     sources: z
       .array(
         z.strictObject({
-          path: z.string().min(1).describe('Another file with samples. Relative to the recipe.'),
+          path: z
+            .string()
+            .min(1)
+            .describe('Another file with samples, relative to the recipe, or a dataset on the hub.'),
+          config,
+          split,
           weight: weight
             .optional()
             .describe(
@@ -64,7 +84,15 @@ export const datasetSchema = z
       .array(filterSchema)
       .optional()
       .describe('Use only rows that meet all of these conditions, for training and for evaluation.'),
-    test_path: z.string().min(1).optional().describe('A file of its own for evaluation; `test_size` is then not used.'),
+    test_path: z
+      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+      .optional()
+      .describe('A file of its own for evaluation, or several; `test_size` is then not used.'),
+    test_split: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Which split of the hub dataset at `path` is for evaluation; `test_size` is then not used.'),
     format: z
       .enum(DATASET_FORMATS)
       .optional()

@@ -3,7 +3,10 @@ import { isAbsolute, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { TuneyardError } from '@protocol/errors';
 import { type DatasetRecipe, datasetSchema } from '@protocol/recipe';
+import { formatBytes } from '../hub/diskSpace';
 import { type ResolvedFormat, requireTrainable, resolveFormat } from './formats/resolveFormat';
+import { testPaths } from './heldOut';
+import { localData } from './hubSources';
 import { packSamples } from './pack';
 import { type Row, readerFor, readRows } from './readers';
 import { rowFilter } from './rowFilter';
@@ -23,6 +26,10 @@ export interface LoadDatasetOptions {
   /** What relative paths are relative to: the recipe's folder. */
   baseDir: string;
   signal?: AbortSignal;
+  /** Told what is being fetched from the hub. */
+  onStage?: (stage: string) => void;
+  /** Told when the hub is out of reach and what is in the cache is used. */
+  onWarning?: (message: string) => void;
 }
 
 export interface LoadedDataset {
@@ -59,18 +66,23 @@ export function fullDataset(dataset: DatasetRecipe | string): DatasetRecipe {
  * Rows are split first and tokenized after, so that a few samples of a large file are quick; with `max_train_samples`
  * the first of the training rows are taken (in random order, unless nothing is held out from the file). Packed data is split by blocks.
  *
- * @throws TuneyardError what {@link loadRows} throws; `dataset_invalid`, `no_supervised_tokens` for rows that cannot be
- *   used; `dataset_empty` where nothing is left to train on; `cancelled`
+ * @throws TuneyardError what {@link localData} and {@link loadRows} throw; `dataset_invalid`, `no_supervised_tokens` for
+ *   rows that cannot be used; `dataset_empty` where nothing is left to train on; `cancelled`
  */
 export async function loadDataset(
   dataset: DatasetRecipe | string,
   options: LoadDatasetOptions,
 ): Promise<LoadedDataset> {
-  const recipe = fullDataset(dataset);
+  const recipe = await localData(fullDataset(dataset), {
+    signal: options.signal,
+    onWarning: options.onWarning,
+    onProgress: ({ file, bytes, totalBytes }) =>
+      options.onStage?.(`Downloading ${file} (${formatBytes(bytes)} of ${formatBytes(totalBytes)})`),
+  });
   const data = await loadSources(recipe, options);
   requireTrainable(data.sampleFormat, { file: data.path });
   const warnings = [...data.sampleFormat.warnings];
-  const testPath = recipe.test_path;
+  const tests = testPaths(recipe);
   const make = (from: DatasetRows, rows: Row[]) => makeSamples(from, rows, recipe, options);
 
   let train: Sample[];
@@ -89,17 +101,18 @@ export async function loadDataset(
     train = await make(data, pick(data.rows, trained, recipe.max_train_samples));
     evaluation = await make(data, pick(data.rows, test, recipe.max_eval_samples));
   }
-  if (testPath !== undefined) {
-    const testData = await loadRows(testPath, recipe, options);
-    evaluation = recipe.pack
-      ? (await make(testData, testData.rows)).slice(0, recipe.max_eval_samples)
-      : await make(testData, testData.rows.slice(0, recipe.max_eval_samples));
+  for (const path of tests) {
+    const left = (recipe.max_eval_samples ?? Number.POSITIVE_INFINITY) - evaluation.length;
+    if (left <= 0) break;
+    const testData = await loadRows(path, recipe, options);
+    const made = await make(testData, recipe.pack ? testData.rows : testData.rows.slice(0, left));
+    evaluation = [...evaluation, ...made.slice(0, left)];
   }
   if (train.length === 0) {
     const why = recipe.test_size === 1 ? 'test_size is 1: lower it' : 'its rows hold too little text';
     throw new TuneyardError('dataset_empty', `nothing is left to train on (${why}).`, { place: { file: data.path } });
   }
-  if (evaluation.length === 0 && (recipe.test_size > 0 || testPath !== undefined)) {
+  if (evaluation.length === 0 && (recipe.test_size > 0 || tests.length > 0)) {
     warnings.push('There is too little data to hold any out: this run has no evaluation.');
   }
   const cut = train.filter((sample) => sample.truncated).length;

@@ -5,6 +5,8 @@
 import type { DatasetPreview, PreviewSample } from '@protocol/preview';
 import type { DatasetRecipe } from '@protocol/recipe';
 import { fullDataset, loadRows, loadSources, packRows, tokenizeOptions, tokenizeRows } from './dataset';
+import { testPaths } from './heldOut';
+import { localData } from './hubSources';
 import { selectRows } from './selectRows';
 import { datasetStats } from './stats';
 import { IGNORED, type Sample } from './tokenize';
@@ -31,7 +33,7 @@ export async function previewDataset(
   dataset: DatasetRecipe | string,
   options: PreviewOptions,
 ): Promise<DatasetPreview> {
-  const recipe = fullDataset(dataset);
+  const recipe = await localData(fullDataset(dataset), { signal: options.signal });
   const { tokenizer, maxLength, signal } = options;
   const data = await loadSources(recipe, options);
   const made = await tokenizeRows(data.rows, tokenizeOptions(data, recipe, options), signal);
@@ -39,7 +41,8 @@ export async function previewDataset(
 
   const isWhole = recipe.pack || made.errors.length > 0;
   const split = selectRows(isWhole ? [samples.length] : (data.counts ?? []), recipe, options.seed);
-  const held = recipe.test_path === undefined ? split.test : await evalRows(recipe.test_path, recipe, options);
+  let held = split.test.length;
+  for (const path of testPaths(recipe)) held += (await evalRows(path, recipe, options)).length;
   const limit = (count: number, most: number | undefined) => Math.min(count, most ?? count);
   return {
     path: data.path,
@@ -49,7 +52,7 @@ export async function previewDataset(
     template: data.sampleFormat.source,
     ...(data.sampleFormat.target === undefined ? {} : { targetColumn: data.sampleFormat.target }),
     train: limit(split.train.length, recipe.max_train_samples),
-    eval: limit(held.length, recipe.max_eval_samples),
+    eval: limit(held, recipe.max_eval_samples),
     stats: datasetStats(samples),
     unusable: {
       count: made.errors.length,

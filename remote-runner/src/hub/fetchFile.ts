@@ -4,9 +4,9 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { ListFileEntry } from '@huggingface/hub';
 import { TuneyardError } from '@protocol/errors';
 import { asWriteError } from './diskError';
@@ -18,7 +18,7 @@ export interface FetchFileOptions {
   client: HubClient;
   repo: string;
   commit: string;
-  /** From the hub's listing; `path` is a plain file name. */
+  /** From the hub's listing; `path` stays in the folder. */
   entry: ListFileEntry;
   /** Exists. */
   dir: string;
@@ -55,11 +55,14 @@ async function fetchUnlessThere(options: FetchFileOptions): Promise<void> {
     options.onBytes(entry.size);
     return;
   }
+  await mkdir(dirname(path), { recursive: true }).catch((error: unknown) => {
+    throw asWriteError(error, path);
+  });
   const partial = await claimPartial(path);
   try {
     await download(partial, options);
     await rename(partial, path);
-    await syncDirectory(dir);
+    await syncDirectory(dirname(path));
   } catch (error) {
     throw asWriteError(error, path);
   }

@@ -1,6 +1,6 @@
 /**
- * Where models from the hub are kept: `models--OWNER--NAME/snapshots/COMMIT/` holds the files of one commit, and
- * `refs/REVISION` the commit that a branch or tag last was. A snapshot is complete once its marker lies in it.
+ * Where models and datasets from the hub are kept: `models--OWNER--NAME/snapshots/COMMIT/` (`datasets--…`) holds the
+ * files of one commit, and `refs/REVISION` the commit that a branch or tag last was. A snapshot is complete once its marker lies in it.
  */
 import { readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
@@ -23,7 +23,8 @@ export class RepoCache {
   private readonly dir: string;
 
   constructor(cacheDir: string, repo: string) {
-    this.dir = join(cacheDir, `models--${repo.replaceAll('/', '--')}`);
+    const kind = repo.startsWith('datasets/') ? '' : 'models--';
+    this.dir = join(cacheDir, kind + repo.replaceAll('/', '--'));
   }
 
   snapshotDir(commit: string): string {

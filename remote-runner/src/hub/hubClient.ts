@@ -3,13 +3,17 @@
  * help, and fails with a sentence that says what the status means.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HubApiError, type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub';
+import { datasetInfo, HubApiError, type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub';
 import { TuneyardError } from '@protocol/errors';
 import { systemErrorCode } from './diskError';
 import type { Environment } from './hubCache';
 
 const DEFAULT_ENDPOINT = 'https://huggingface.co';
 const ATTEMPTS = 5;
+const DATASETS = 'datasets/';
+
+/** Whether a repository is one of data: its name begins with `datasets/`, as in addresses. */
+const isDataset = (repo: string): boolean => repo.startsWith(DATASETS);
 
 export interface HubClientOptions {
   env: Environment;
@@ -55,22 +59,44 @@ export class HubClient {
 
   /** The commit that a branch, tag or commit stands for. @throws TuneyardError `hub_failed`, `cancelled` */
   async commitOf(repo: string, revision: string): Promise<string> {
+    const how = { revision, hubUrl: this.endpoint, fetch: this.fetch };
     const { sha } = await this.retry(repo, revision, () =>
-      modelInfo({ name: repo, revision, additionalFields: ['sha'], hubUrl: this.endpoint, fetch: this.fetch }),
+      isDataset(repo)
+        ? datasetInfo({ name: repo.slice(DATASETS.length), additionalFields: ['sha'], ...how })
+        : modelInfo({ name: repo, additionalFields: ['sha'], ...how }),
     );
     // It becomes a folder's name.
     if (/^[0-9a-zA-Z]{7,64}$/.test(sha ?? '')) return sha;
     throw new TuneyardError('hub_failed', `${this.endpoint} gave no proper commit for ${repo}; is it a model hub?`);
   }
 
-  /** The files at the top of a repository. @throws TuneyardError `hub_failed`, `cancelled` */
+  /** The files of a repository; of a model's only those at the top. @throws TuneyardError `hub_failed`, `cancelled` */
   async list(repo: string, commit: string): Promise<ListFileEntry[]> {
+    const how = { revision: commit, recursive: isDataset(repo), hubUrl: this.endpoint, fetch: this.fetch };
     return this.retry(repo, commit, async () => {
       const entries: ListFileEntry[] = [];
-      for await (const entry of listFiles({ repo, revision: commit, hubUrl: this.endpoint, fetch: this.fetch })) {
-        entries.push(entry);
-      }
+      for await (const entry of listFiles({ repo, ...how })) entries.push(entry);
       return entries;
+    });
+  }
+
+  /**
+   * A part of a file: [from, to).
+   * @throws TuneyardError `hub_failed` (also of a server that knows no ranges, with `data.ranges` false), `cancelled`
+   */
+  async readRange(repo: string, commit: string, name: string, from: number, to: number): Promise<Buffer> {
+    return this.retry(repo, commit, async () => {
+      const headers = { 'accept-encoding': 'identity', range: `bytes=${from}-${to - 1}` };
+      const url = this.fileUrl(repo, commit, name);
+      const response = await this.fetch(url, { headers });
+      if (response.status === 206) {
+        const bytes = Buffer.from(await response.arrayBuffer());
+        if (bytes.length === to - from) return bytes;
+        throw new TransientHubError(`${name} was answered with another range than asked for`);
+      }
+      await response.body?.cancel();
+      if (!response.ok) throw new HubApiError(url, response.status);
+      throw new TuneyardError('hub_failed', `${this.endpoint} sends only whole files.`, { data: { ranges: false } });
     });
   }
 
@@ -85,7 +111,7 @@ export class HubClient {
     name: string,
     offset: number,
   ): Promise<{ body: ReadableStream<Uint8Array>; offset: number }> {
-    const url = `${this.endpoint}/${repo}/resolve/${commit}/${encodeURIComponent(name)}`;
+    const url = this.fileUrl(repo, commit, name);
     // Compressed bodies have no ranges.
     const headers: Record<string, string> = { 'accept-encoding': 'identity' };
     if (offset > 0) headers.range = `bytes=${offset}-`;
@@ -137,6 +163,10 @@ export class HubClient {
     return response;
   };
 
+  private fileUrl(repo: string, commit: string, name: string): string {
+    return `${this.endpoint}/${repo}/resolve/${commit}/${name.split('/').map(encodeURIComponent).join('/')}`;
+  }
+
   /** The sentence for a failure. What the server wrote is left out: it may repeat what it was sent. */
   private explain(error: unknown, repo: string, revision: string): TuneyardError {
     const status = error instanceof HubApiError ? error.statusCode : undefined;
@@ -146,6 +176,7 @@ export class HubClient {
 
   private sentence(error: unknown, status: number | undefined, repo: string, revision: string): string {
     const page = `${this.endpoint}/${repo}`;
+    const what = isDataset(repo) ? 'dataset' : 'model';
     switch (status) {
       case 401:
         return this.token
@@ -153,12 +184,12 @@ export class HubClient {
           : `${page} does not exist or is private (401): check the name, or set HF_TOKEN to a token that may read it.`;
       case 403:
         return this.token
-          ? `your token may not read ${page} (403): accept the model’s conditions on its page, and give the token access to gated models.`
+          ? `your token may not read ${page} (403): accept the ${what}’s conditions on its page, and give the token access to gated ${what}s.`
           : `${page} is gated (403): accept its conditions on its page, then set HF_TOKEN to a token that may read it.`;
       case 404:
-        return `${page} has no model of that name, or no revision "${revision}" (404): check both.`;
+        return `${page} is no ${what} that there is, or has no revision "${revision}" (404): check both.`;
       case undefined:
-        return `${this.endpoint} cannot be used (${reasonOf(error)}): check the connection, or set HF_ENDPOINT to a mirror, or give the folder of a model you have.`;
+        return `${this.endpoint} cannot be used (${reasonOf(error)}): check the connection, or set HF_ENDPOINT to a mirror, or give ${isDataset(repo) ? 'a file' : 'the folder of a model'} you have.`;
       default:
         return `${page} answered with status ${status}; try again later.`;
     }

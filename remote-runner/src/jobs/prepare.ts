@@ -60,7 +60,7 @@ export async function prepareSamples(
   { dir, model, tokenizer }: PreparedModel,
   options: PrepareOptions,
 ): Promise<PreparedSamples> {
-  const { baseDir, signal, onStage } = options;
+  const { baseDir, signal, onStage, onWarning } = options;
   const maxLength = Math.min(recipe.max_length, model.maxPositions);
   onStage?.('Reading the data');
   const samples = await loadDataset(recipe.dataset, {
@@ -70,6 +70,8 @@ export async function prepareSamples(
     seed: recipe.seed,
     baseDir,
     ...(signal ? { signal } : {}),
+    ...(onStage ? { onStage } : {}),
+    ...(onWarning ? { onWarning } : {}),
   });
   const warnings = [...samples.warnings];
   // The default of 512 is no wish of the user's: only what is cut shorter than asked for is worth a word.

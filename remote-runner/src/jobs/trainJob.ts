@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import type { Recipe } from '@protocol/recipe';
 import type { TrainResult } from '@protocol/runner';
-import { fullDataset } from '../data/dataset';
+import { holdsSamplesOut } from '../data/heldOut';
 import { chooseDevice } from '../engine/device';
 import { GpuMonitor } from '../engine/gpuMonitor';
 import { openEngine } from '../engine/openEngine';
@@ -106,8 +106,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     ...(resumed ? { resumed_from: resumed.path } : {}),
   });
   for (const message of samples.warnings) warn('dataset', message);
-  const { test_size, test_path } = fullDataset(recipe.dataset);
-  if (recipe.eval_strategy !== 'no' && test_size === 0 && test_path === undefined)
+  if (recipe.eval_strategy !== 'no' && !holdsSamplesOut(recipe.dataset))
     warn(
       'no_evaluation',
       'there are no evaluation samples: set dataset.test_size or dataset.test_path to see an evaluation loss.',

@@ -3,6 +3,7 @@ import { dirname, extname } from 'node:path';
 import type { CompareReport } from '@protocol/compare';
 import { TuneyardError } from '@protocol/errors';
 import { Command } from 'commander';
+import { holdsSamplesOut } from '../../data/heldOut';
 import { type CliContext, collect, openOutput, type SharedOptions, withSharedOptions } from '../context';
 import { listenForInterrupts } from '../interrupts';
 import { recipeArgument, settingsAlone } from '../recipeArgument';
@@ -64,6 +65,7 @@ async function compare(context: CliContext, models: string[], options: CompareOp
       prompts,
       generation: recipe.generation,
       device: recipe.device,
+      // Without such samples there is no perplexity to tell, which is no fault of a comparison.
       ...(loaded && holdsSamplesOut(recipe.dataset) ? { recipe: loaded } : {}),
       signal: interrupts.signal,
       onProgress: (label, done, total) => {
@@ -106,9 +108,4 @@ function gatherPieces(send: (prompt: number, model: number, text: string) => voi
     if (performance.now() - last >= PIECES_MS) flush();
   };
   return { add, flush };
-}
-
-/** Without such samples there is no perplexity to tell, which is no fault of a comparison. */
-function holdsSamplesOut(dataset: string | { test_size: number; test_path?: string | undefined }): boolean {
-  return typeof dataset === 'string' || dataset.test_path !== undefined || dataset.test_size > 0;
 }

@@ -1,9 +1,11 @@
 /** Opens a dataset file for reading from any place; what has no index yet is gone through in the background. */
 import { createHash } from 'node:crypto';
 import { TuneyardError } from '@protocol/errors';
+import { fetchHubFile, type HubDataOptions, openHubFile } from '../../hub/hubDataset';
 import { readerFor } from '../readers';
 import { type ByteSource, openFile, textBytes } from './byteSource';
 import { createScanner } from './createScanner';
+import { HubBytes } from './hubBytes';
 import { loadIndex, saveIndex } from './indexCache';
 import { indexInBackground } from './indexInBackground';
 import { ParquetFile } from './parquetFile';
@@ -37,6 +39,25 @@ export async function openSource(path: string, unsaved?: string): Promise<RowSou
     return await openRecords(path, format, key, source, unsaved === undefined);
   } catch (error) {
     await source.close();
+    throw error;
+  }
+}
+
+/**
+ * @param path of a file on the hub, at a commit: Parquet is read where it is, whatever else is fetched
+ * @throws TuneyardError as {@link openSource}; `hub_failed`; `disk_full`; `cancelled`
+ */
+export async function openHubSource(path: string, options: HubDataOptions): Promise<RowSource> {
+  const { name: format } = readerFor(path);
+  const file = await openHubFile(path, options);
+  if (file.local !== undefined) return openSource(file.local);
+  if (format !== 'Parquet') return openSource(await fetchHubFile(path, options));
+  const key = createHash('sha256').update(path).digest('hex').slice(0, 32);
+  try {
+    return await ParquetFile.open(path, key, new HubBytes(file));
+  } catch (error) {
+    const sendsOnlyWhole = error instanceof TuneyardError && error.data.ranges === false;
+    if (sendsOnlyWhole) return openSource(await fetchHubFile(path, options));
     throw error;
   }
 }

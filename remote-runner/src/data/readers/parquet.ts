@@ -44,6 +44,8 @@ export async function orInvalid<T>(file: string, read: () => Promise<T>): Promis
   try {
     return await read();
   } catch (cause) {
+    // What the network or the disk said is no fault of the file.
+    if (cause instanceof TuneyardError) throw cause;
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new TuneyardError('dataset_invalid', `this is not a readable Parquet file (${why.replace(/\.$/, '')}).`, {
       place: { file },

@@ -2,11 +2,15 @@
 import { isAbsolute, resolve } from 'node:path';
 import type { DatasetFix, DatasetReport, DatasetSample, OpenDataset, OpenedDataset, RowHead } from '@protocol/dataset';
 import { TuneyardError } from '@protocol/errors';
+import { isHubPath } from '@protocol/hubPath';
 import type { DatasetRecipe } from '@protocol/recipe';
+import { fetchHubFile, type HubDataOptions } from '../../hub/hubDataset';
 import { FORMAT_ROWS } from '../dataset';
 import { applyFix, type FixContext, fixEdits } from '../fix/applyFix';
 import { resolveFormat } from '../formats/resolveFormat';
-import { openSource } from '../index/openSource';
+import { testPaths } from '../heldOut';
+import { pinHubData } from '../hubSources';
+import { openHubSource, openSource } from '../index/openSource';
 import type { RowSource, SourceRow } from '../index/rowSource';
 import { HELD_OUT, isTrained, partsOf } from '../report/partsOf';
 import { loadReport, reportKey, saveReport } from '../report/reportCache';
@@ -59,6 +63,9 @@ export class DatasetSession {
   /** With `pack`: what is shown in place of rows. */
   #packing: Promise<Sample[]> | undefined;
   #blocks: Sample[] | undefined;
+  /** Of data on the hub. */
+  #found: { key: string; pinned: Awaited<ReturnType<typeof pinHubData>> } | undefined;
+  #warnings: string[] = [];
   /** Aborted when something else is opened. */
   #opening = new AbortController();
   /** Row → tokens, problem: what a list shows again and again. */
@@ -70,10 +77,11 @@ export class DatasetSession {
   async open(params: OpenDataset, signal?: AbortSignal): Promise<OpenedDataset> {
     this.#opening.abort();
     this.#opening = new AbortController();
-    const recipe = params.dataset;
+    const { signal: opening } = this.#opening;
+    const { recipe, hub } = await this.#pinned(params.dataset, this.#until(signal));
     const loading = params.model === undefined ? undefined : sessionModel(params.model, signal);
     loading?.catch(() => {});
-    await this.#openFiles(recipe, params.unsaved);
+    await this.#openFiles(recipe, params.unsaved, this.#until(signal));
     const first = this.#files[0]!;
     const rows = await first.source.read(0, FORMAT_ROWS, signal);
     if (rows.length === 0 && first.source.done) {
@@ -81,7 +89,7 @@ export class DatasetSession {
         place: { file: first.source.path },
       });
     }
-    const warnings: string[] = [];
+    const warnings: string[] = [...this.#warnings];
     const model = await loading;
     const columns = columnsOf(rows);
     const maxLength = Math.min(params.max_length, model?.maxPositions ?? params.max_length);
@@ -108,7 +116,6 @@ export class DatasetSession {
     this.#mates = undefined;
     this.#weights = model?.weights;
     this.#view = new SampleView({ ...this.#spec, tokenizer: model?.tokenizer });
-    const { signal: opening } = this.#opening;
     this.#packing = undefined;
     this.#blocks = undefined;
     if (recipe.pack && model && !recipe.sources && first.source.bytes <= MOST_PACKED_BYTES) {
@@ -137,6 +144,7 @@ export class DatasetSession {
         return { path, bytes, file_format, ...(weight === undefined ? {} : { weight }) };
       }),
       columns,
+      ...(hub && { hub }),
       format: this.#view.format,
       possible: this.#view.possible,
       template: this.#view.template,
@@ -207,6 +215,7 @@ export class DatasetSession {
   async report(tell: Tell, caller?: AbortSignal): Promise<DatasetReport> {
     this.#opened();
     const signal = this.#until(caller);
+    await this.#fetchAll(tell, signal);
     const files = this.#files;
     const params = await this.#reportParams(files, signal);
     const key = await reportKey(
@@ -236,6 +245,7 @@ export class DatasetSession {
   async #fixContext(tell: Tell, caller?: AbortSignal): Promise<FixContext> {
     const view = this.#opened();
     const signal = this.#until(caller);
+    await this.#fetchAll(tell, signal);
     const file = this.#files[0]!;
     await orAborted(file.source.whole, signal);
     if (file.source.problem) throw file.source.problem;
@@ -366,19 +376,70 @@ export class DatasetSession {
     throw new TuneyardError('usage', 'no dataset is open yet.');
   }
 
+  /** Files on the hub by their commit; asked of it once, however often a control is turned. */
+  async #pinned(dataset: DatasetRecipe, signal: AbortSignal) {
+    const { path, config, split, test_split, sources, test_path } = dataset;
+    const key = JSON.stringify([path, config, split, test_split, sources, test_path]);
+    if (this.#found?.key !== key) {
+      this.#warnings = [];
+      const pinned = await pinHubData(dataset, this.#hubOptions(signal));
+      this.#found = { key, pinned };
+    }
+    const { recipe, hub } = this.#found.pinned;
+    const { path: first, sources: more, test_path: tests } = recipe;
+    const { config: _, split: __, test_split: ___, sources: ____, test_path: _____, ...rest } = dataset;
+    return {
+      recipe: {
+        ...rest,
+        path: first,
+        ...(more && { sources: more }),
+        ...(tests !== undefined && { test_path: tests }),
+      },
+      hub,
+    };
+  }
+
+  #hubOptions(signal: AbortSignal, tell?: Tell): HubDataOptions {
+    return {
+      signal,
+      onWarning: (message) => void this.#warnings.push(message),
+      onProgress: ({ bytes, totalBytes }) =>
+        tell
+          ? tell({ done: bytes, total: totalBytes })
+          : this.onIndexed({ rows: 0, bytes, total_bytes: totalBytes, done: false }),
+    };
+  }
+
+  /** What is read where it lies on the hub, in whole on this machine. */
+  async #fetchAll(tell: Tell, signal: AbortSignal): Promise<void> {
+    for (const [i, file] of this.#files.entries()) {
+      const { path } = file.source;
+      if (!isHubPath(path)) continue;
+      const source = await openSource(await fetchHubFile(path, this.#hubOptions(signal, tell)));
+      if (signal.aborted) {
+        await source.close();
+        throw new TuneyardError('cancelled', 'cancelled.');
+      }
+      this.#files[i] = { ...file, source };
+      await file.source.close();
+    }
+  }
+
   /** Files that did not change stay open, with what is known of them. */
-  async #openFiles(recipe: DatasetRecipe, unsaved: OpenDataset['unsaved']): Promise<void> {
+  async #openFiles(recipe: DatasetRecipe, unsaved: OpenDataset['unsaved'], signal: AbortSignal): Promise<void> {
     const wanted = [
       { path: absolute(recipe.path), split: undefined },
       ...(recipe.sources ?? []).map(({ path }) => ({ path: absolute(path), split: undefined })),
-      ...(recipe.test_path === undefined ? [] : [{ path: absolute(recipe.test_path), split: 'eval' as const }]),
+      ...testPaths(recipe).map((path) => ({ path: absolute(path), split: 'eval' as const })),
     ];
     const before = this.#files;
     const files: OpenFile[] = [];
     try {
       for (const { path, split } of wanted) {
         const text = unsaved && absolute(unsaved.path) === path ? unsaved.text : undefined;
-        const source = await openSource(path, text);
+        const source = isHubPath(path)
+          ? await openHubSource(path, this.#hubOptions(signal))
+          : await openSource(path, text);
         const same = before.find(
           (file) => file.source.key === source.key && !files.some((f) => f.source === file.source),
         );
@@ -442,7 +503,7 @@ function tokenizerFacts({ dir, tokenizer }: SessionModel): OpenedDataset['tokeni
 }
 
 function absolute(path: string): string {
-  return isAbsolute(path) ? path : resolve(path);
+  return isHubPath(path) || isAbsolute(path) ? path : resolve(path);
 }
 
 /** What takes no signal, given up when it fires. */
