@@ -187,7 +187,7 @@ export class HubClient {
           ? `your token may not read ${page} (403): accept the ${what}’s conditions on its page, and give the token access to gated ${what}s.`
           : `${page} is gated (403): accept its conditions on its page, then set HF_TOKEN to a token that may read it.`;
       case 404:
-        return `${page} is no ${what} that there is, or has no revision "${revision}" (404): check both.`;
+        return `${page} has no ${what} of that name, or no revision "${revision}" (404): check both.`;
       case undefined:
         return `${this.endpoint} cannot be used (${reasonOf(error)}): check the connection, or set HF_ENDPOINT to a mirror, or give ${isDataset(repo) ? 'a file' : 'the folder of a model'} you have.`;
       default:

@@ -204,8 +204,8 @@ class Hub {
   async #listing(repo: string, commit: string): Promise<ListFileEntry[]> {
     const dir = this.cache(repo).snapshotDir(commit);
     const file = join(dir, LISTING_FILE);
-    const kept = await readFile(file, 'utf8').catch(() => undefined);
-    if (kept !== undefined) return JSON.parse(kept) as ListFileEntry[];
+    const kept = await keptListing(file);
+    if (kept) return kept;
     if (this.#isOffline) throw this.#notHere(repo);
     const entries = (await this.client.list(repo, commit)).filter(
       ({ type, path }) => type === 'file' && isInside(path),
@@ -232,6 +232,15 @@ class Hub {
 
   #notHere(what: string): TuneyardError {
     return new TuneyardError('hub_failed', `${what} is not in the cache, and HF_HUB_OFFLINE forbids to fetch it.`);
+  }
+}
+
+async function keptListing(file: string): Promise<ListFileEntry[] | undefined> {
+  try {
+    const entries: unknown = JSON.parse(await readFile(file, 'utf8'));
+    return Array.isArray(entries) ? (entries as ListFileEntry[]) : undefined;
+  } catch {
+    return undefined;
   }
 }
 

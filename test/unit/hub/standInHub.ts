@@ -1,7 +1,7 @@
 /**
  * A hub on loopback that speaks the endpoints of huggingface.co which a download uses: `/api/models/NAME/revision/REV`,
  * `/api/models/NAME/tree/COMMIT` in pages, and `/NAME/resolve/COMMIT/FILE`, which for LFS files redirects to a second
- * origin, as the real one does to its CDN. It can misbehave in the ways that networks and mirrors do.
+ * origin, as the real one does to its CDN. A repository whose name begins with `datasets/` is one of data. It can misbehave in the ways that networks and mirrors do.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -18,6 +18,9 @@ export class StandInHub {
   /** What it was asked, in order. */
   readonly requests: StandInRequest[] = [];
   readonly commit = 'c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00';
+  /** What the hub itself made of a dataset: the files of the branch `refs/convert/parquet`. */
+  converted: Map<string, Buffer> | undefined;
+  readonly convertedCommit = 'decaf000decaf000decaf000decaf000decaf000';
   /** Fails requests so marked with a status instead of answering. */
   status: ((path: string) => number | undefined) | undefined;
   /** Drops the connection after so many bytes of a file, as often as `times` says. */
@@ -71,7 +74,7 @@ export class StandInHub {
   }
 
   private isLfs(file: string): boolean {
-    return (this.files.get(file)?.byteLength ?? 0) >= this.lfsBytes;
+    return (this.fileAt(file)?.byteLength ?? 0) >= this.lfsBytes;
   }
 
   private answer(origin: 'hub' | 'cdn', request: IncomingMessage, response: ServerResponse): void {
@@ -79,31 +82,45 @@ export class StandInHub {
     const path = decodeURIComponent(url.pathname);
     this.requests.push({ origin, path, authorization: request.headers.authorization, range: request.headers.range });
     const status = this.status?.(path);
-    const file = path.split('/').at(-1)!;
+    const file = /^\/cdn\/(.*)$/.exec(path)?.[1] ?? /\/resolve\/\w+\/(.*)$/.exec(path)?.[1] ?? '';
+    const api = `/api/${this.repo.startsWith('datasets/') ? '' : 'models/'}${this.repo}`;
     if (status !== undefined) {
       response.writeHead(status, { 'content-type': 'application/json' });
       // Servers do repeat what they were sent.
       response.end(JSON.stringify({ error: `refused: ${request.headers.authorization}` }));
-    } else if (path.startsWith(`/api/models/${this.repo}/revision/`)) {
+    } else if (path.startsWith(`${api}/revision/`)) {
       const name = path.split('/revision/')[1]!;
-      if (!['main', 'refs/pr/1', this.commit].includes(name)) response.writeHead(404).end();
-      else response.end(JSON.stringify({ _id: '1', id: this.repo, sha: this.commit, private: false, gated: false }));
-    } else if (path === `/api/models/${this.repo}/tree/${this.commit}`) {
-      this.list(url, response);
-    } else if (this.files.has(file) && path === `/${this.repo}/resolve/${this.commit}/${file}`) {
+      const isConverted = name === 'refs/convert/parquet' && this.converted !== undefined;
+      const sha = isConverted ? this.convertedCommit : this.commit;
+      if (!isConverted && !['main', 'refs/pr/1', this.commit].includes(name)) response.writeHead(404).end();
+      else response.end(JSON.stringify({ _id: '1', id: this.repo, sha, private: false, gated: false }));
+    } else if (path === `${api}/tree/${this.commit}`) {
+      this.list(this.files, url, response);
+    } else if (path === `${api}/tree/${this.convertedCommit}` && this.converted) {
+      this.list(this.converted, url, response);
+    } else if (
+      this.fileAt(file) &&
+      [this.commit, this.convertedCommit].some((c) => path === `/${this.repo}/resolve/${c}/${file}`)
+    ) {
       if (this.isLfs(file)) response.writeHead(302, { location: `${this.origin(1)}/cdn/${file}` }).end();
       else this.send(file, request, response);
-    } else if (origin === 'cdn' && this.files.has(file)) {
+    } else if (origin === 'cdn' && this.fileAt(file)) {
       this.send(file, request, response);
     } else {
       response.writeHead(404, { 'x-error-code': 'EntryNotFound' }).end();
     }
   }
 
-  /** Two entries a page. */
-  private list(url: URL, response: ServerResponse): void {
+  private fileAt(path: string): Buffer | undefined {
+    return this.files.get(path) ?? this.converted?.get(path);
+  }
+
+  /** Two entries a page; below folders only where that is asked for. */
+  private list(files: Map<string, Buffer>, url: URL, response: ServerResponse): void {
     const start = Number(url.searchParams.get('cursor') ?? 0);
-    const entries = [...this.files].map(([path, data]) => {
+    const isWhole = url.searchParams.get('recursive') === 'true';
+    const listed = [...files].filter(([path]) => isWhole || !path.includes('/'));
+    const entries = listed.map(([path, data]) => {
       const wrong = path === this.wrongChecksum ? '!' : '';
       const oid = createHash('sha1').update(`blob ${data.byteLength}\0`).update(data).update(wrong).digest('hex');
       const sha256 = createHash('sha256').update(data).update(wrong).digest('hex');
@@ -113,20 +130,22 @@ export class StandInHub {
     if (start + 2 < entries.length) {
       response.setHeader(
         'link',
-        `<${this.origin(this.listElsewhere ? 1 : 0)}${url.pathname}?cursor=${start + 2}>; rel="next"`,
+        `<${this.origin(this.listElsewhere ? 1 : 0)}${url.pathname}?cursor=${start + 2}&recursive=${isWhole}>; rel="next"`,
       );
     }
     response.end(JSON.stringify(entries.slice(start, start + 2)));
   }
 
   private send(file: string, request: IncomingMessage, response: ServerResponse): void {
-    const data = this.files.get(file)!;
-    const from = this.ignoreRanges ? undefined : /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1];
+    const data = this.fileAt(file)!;
+    const [, from, last] = (!this.ignoreRanges && /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '')) || [];
     const start = Number(from ?? 0);
-    const body = data.subarray(start);
+    const body = data.subarray(start, last ? Number(last) + 1 : undefined);
     response.writeHead(from === undefined ? 200 : 206, {
       'content-length': body.byteLength,
-      ...(from === undefined ? {} : { 'content-range': `bytes ${start}-${data.byteLength - 1}/${data.byteLength}` }),
+      ...(from === undefined
+        ? {}
+        : { 'content-range': `bytes ${start}-${start + body.byteLength - 1}/${data.byteLength}` }),
     });
     const drop = this.drop;
     if (drop?.file === file && drop.times > 0) {

@@ -421,6 +421,7 @@ export class DatasetSession {
         throw new TuneyardError('cancelled', 'cancelled.');
       }
       this.#files[i] = { ...file, source };
+      if (i === 0) this.#spec = { ...this.#spec!, path: source.path };
       await file.source.close();
     }
   }
