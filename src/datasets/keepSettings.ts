@@ -13,7 +13,9 @@ export function withSettings(text: string, before: DatasetSettings, after: Datas
   };
   if (after.max_length !== before.max_length) put(['max_length'], after.max_length);
   if (after.model !== before.model && after.model !== undefined) put(['model'], after.model);
-  const ofData = (['format', 'template', 'train_on_prompt'] as const).filter((key) => after[key] !== before[key]);
+  const ofData = (['config', 'split', 'format', 'template', 'train_on_prompt'] as const).filter(
+    (key) => after[key] !== before[key],
+  );
   if (ofData.length > 0 && !isRecord(dataset)) put(['dataset'], { path: dataset });
   for (const key of ofData) put(['dataset', key], after[key]);
   return now;

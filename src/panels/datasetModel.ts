@@ -10,12 +10,23 @@ import type { DatasetProcess } from '../runner/datasetProcess';
 
 /** What is looked at, and as a recipe says it, where there is one. */
 export interface DatasetTarget {
+  /** On the machine where it lies, or `hf://…`. */
   path: string;
+  /** Name of the host that it lies on; absent: this machine, or the hub. */
+  host?: string;
   recipe?: string;
   /** As it stands in the recipe, without its path. */
   dataset: Partial<DatasetRecipe>;
   settings: DatasetSettings;
   seed: number;
+}
+
+/** Where data is looked at. */
+export interface DatasetPlace {
+  /** @param host a name; undefined: this machine */
+  start(host: string | undefined): Promise<DatasetProcess>;
+  /** What a model of this machine is called there, its tokenizer sent where it has to be. */
+  modelOn(host: string, model: string): Promise<string>;
 }
 
 const DEFAULTS = { train_on_prompt: false, append_eos: true, pack: false, test_size: 0.1 };
@@ -30,7 +41,7 @@ export class DatasetModel implements Disposable {
   #isDisposed = false;
 
   constructor(
-    private readonly start: () => Promise<DatasetProcess>,
+    private readonly place: DatasetPlace,
     private target: DatasetTarget,
   ) {
     this.#state = this.#fresh();
@@ -40,13 +51,19 @@ export class DatasetModel implements Disposable {
     return this.#state;
   }
 
+  /** Of the recipe's split. */
+  get seed(): number {
+    return this.target.seed;
+  }
+
   get onDidChange(): Event<DatasetPanelState> {
     return this.#changed.event;
   }
 
   /** Shows something else, or the same as its recipe says it now. */
   async show(target: DatasetTarget): Promise<void> {
-    if (target.path !== this.target.path) this.#unsaved = undefined;
+    if (target.path !== this.target.path || target.host !== this.target.host) this.#unsaved = undefined;
+    if (target.host !== this.target.host) this.#hangUp();
     this.target = target;
     this.#state = { ...this.#fresh(), version: this.#state.version + 1 };
     await this.open();
@@ -57,6 +74,8 @@ export class DatasetModel implements Disposable {
     // A template of one's own is the format that takes any columns.
     if (part.template !== undefined) settings.format = 'template';
     if (part.format !== undefined && part.format !== 'template') delete settings.template;
+    // Another configuration has other splits.
+    if (part.config !== undefined) delete settings.split;
     await this.#setAll(settings);
   }
 
@@ -143,8 +162,14 @@ export class DatasetModel implements Disposable {
   dispose(): void {
     this.#isDisposed = true;
     this.#reporting?.abort();
-    void this.#process?.then((process) => process.dispose()).catch(() => {});
+    this.#hangUp();
     this.#changed.dispose();
+  }
+
+  #hangUp(): void {
+    const process = this.#process;
+    this.#process = undefined;
+    process?.then((one) => one.dispose()).catch(() => {});
   }
 
   async #setAll(settings: DatasetSettings): Promise<void> {
@@ -154,9 +179,10 @@ export class DatasetModel implements Disposable {
   }
 
   #fresh(): DatasetPanelState {
-    const { path, recipe, settings } = this.target;
+    const { path, host, recipe, settings } = this.target;
     return {
       path,
+      ...(host !== undefined && { host }),
       ...(recipe !== undefined && { recipe }),
       settings,
       changed: false,
@@ -177,6 +203,8 @@ export class DatasetModel implements Disposable {
   /** As asked; where the model is not on this machine without it, and where no column is a text with one that is guessed. */
   async #openAs(request: DatasetProcess['peer']['request']) {
     const params = this.#params();
+    const { host } = this.target;
+    if (host !== undefined && params.model !== undefined) params.model = await this.place.modelOn(host, params.model);
     for (let attempt = 1; ; attempt++) {
       try {
         const opened = await request('dataset/open', params);
@@ -213,8 +241,8 @@ export class DatasetModel implements Disposable {
 
   #params(): OpenDataset {
     const { path, dataset, seed } = this.target;
-    const { model, format, template, max_length, train_on_prompt } = this.#state.settings;
-    const { template: _, format: __, ...rest } = dataset;
+    const { model, format, template, config, split, max_length, train_on_prompt } = this.#state.settings;
+    const { template: _, format: __, config: ___, split: ____, ...rest } = dataset;
     return {
       dataset: {
         ...DEFAULTS,
@@ -223,6 +251,8 @@ export class DatasetModel implements Disposable {
         train_on_prompt,
         ...(format !== undefined && { format }),
         ...(template !== undefined && { template }),
+        ...(config !== undefined && { config }),
+        ...(split !== undefined && { split }),
       } as DatasetRecipe,
       ...(model !== undefined && { model }),
       max_length,
@@ -234,7 +264,7 @@ export class DatasetModel implements Disposable {
   #session(): Promise<DatasetProcess> {
     if (this.#isDisposed) return Promise.reject(new TuneyardError('cancelled', 'cancelled.'));
     if (this.#process) return this.#process;
-    const starting = this.start().then((process) => {
+    const starting = this.place.start(this.target.host).then((process) => {
       process.peer.on('dataset/indexed', ({ rows, bytes, total_bytes, done }) =>
         this.#update({ rows, indexed: done ? 1 : total_bytes > 0 ? Math.min(0.99, bytes / total_bytes) : 0 }),
       );

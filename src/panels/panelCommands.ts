@@ -19,6 +19,10 @@ export function panelCommands(services: Services): Commands {
       const { previewData } = await import('./datasetPanel');
       await previewData(services, argument);
     },
+    'tuneyard.host.previewData': async (item?: { host?: string }) => {
+      const { previewHostData } = await import('./datasetPanel');
+      await previewHostData(services, item?.host);
+    },
     'tuneyard.showLoss': async (item?: RunItem) => {
       const { showLoss } = await import('./lossPanel');
       showLoss(services, item && refOf(item));
@@ -46,7 +50,7 @@ export function registerPanels(services: Services): vscode.Disposable {
       },
     }),
     vscode.window.registerWebviewPanelSerializer(DATASET_PANEL, {
-      async deserializeWebviewPanel(panel, kept: { path?: string } | undefined) {
+      async deserializeWebviewPanel(panel, kept: { path?: string; host?: string } | undefined) {
         const { restoreDatasetPanel } = await import('./datasetPanel');
         await restoreDatasetPanel(services, panel, kept);
       },

@@ -8,13 +8,18 @@ export interface DatasetSettings {
   model?: string;
   format?: DatasetFormat;
   template?: string;
+  /** Of a dataset on the hub. */
+  config?: string;
+  split?: string;
   max_length: number;
   train_on_prompt: boolean;
 }
 
 export interface DatasetPanelState {
-  /** Of the data file. */
+  /** Of the data file, or `hf://…`. */
   path: string;
+  /** Name of the host that it lies on; absent: this machine, or the hub. */
+  host?: string;
   /** The recipe that trains on it, where one is known. */
   recipe?: string;
   settings: DatasetSettings;
@@ -50,8 +55,13 @@ export type DatasetHostContract = {
     'dataset/report': { params: Record<string, never>; result: null };
     'dataset/cancelReport': { params: Record<string, never>; result: null };
     'dataset/fix': { params: { fix: DatasetFix }; result: null };
+    /** Ask for what is needed, and write new files. */
+    'dataset/split': { params: Record<string, never>; result: null };
+    'dataset/convert': { params: Record<string, never>; result: null };
     /** Writes the settings into the recipe. */
     'dataset/keep': { params: Record<string, never>; result: null };
+    /** Asks for a model, and writes a recipe for this data. */
+    'dataset/newRecipe': { params: Record<string, never>; result: null };
   };
   notifications: Record<never, never>;
 };

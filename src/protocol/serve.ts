@@ -75,6 +75,13 @@ export interface RunSource {
   sent?: Record<string, string>;
 }
 
+/** In a folder of the machine; links are what they lead to. */
+export interface FolderEntry {
+  name: string;
+  kind: 'file' | 'directory' | 'other';
+  bytes: number;
+}
+
 /** Part of a run's directory. */
 export interface RunFiles {
   bytes: number;
@@ -131,6 +138,8 @@ export type RunnerContract = {
      * Cancelling ends the process. `job` is the caller's own name for it.
      */
     'job/run': { params: { job: string; argv: string[]; cwd?: string }; result: JobEnd };
+    /** By name, without hidden ones. `path`: absolute, or beginning with `~`; the answer's is absolute. */
+    'files/list': { params: { path: string }; result: { path: string; entries: FolderEntry[] } };
     /**
      * Which of these files are not in the store of sent files yet. `have_bytes` is what an upload that broke off left
      * in `partial_path`: go on from there. `path` is where the file will be.

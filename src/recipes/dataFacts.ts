@@ -1,7 +1,7 @@
 /** What a recipe is proposed from, found out by the runner's `preview` on this machine. */
 import { TuneyardError } from '@protocol/errors';
 import type { DatasetPreview, PreviewSample } from '@protocol/preview';
-import type { LocalRunner } from './localRunner';
+import type { DataToTune } from './dataToTune';
 import { type DataFacts, proposeTemplate } from './proposeRecipe';
 
 /** Lengths are asked for uncut. */
@@ -21,8 +21,7 @@ export interface SeenData {
  * @throws TuneyardError what the runner says of data that cannot be read; `cancelled`
  */
 async function lookAtData(
-  local: LocalRunner,
-  file: string,
+  { look, path, isHub }: Pick<DataToTune, 'look' | 'path' | 'isHub'>,
   { model, settings = [], signal }: { model?: string | undefined; settings?: readonly string[]; signal?: AbortSignal },
 ): Promise<SeenData> {
   let template: ReturnType<typeof proposeTemplate>;
@@ -31,11 +30,11 @@ async function lookAtData(
     const set = [...settings];
     if (template) set.push(`dataset.template=${JSON.stringify(template.template)}`);
     if (template?.targetColumn) set.push(`dataset.target_column=${JSON.stringify(template.targetColumn)}`);
-    const argv = ['preview', file, ...set.flatMap((setting) => ['--set', setting])];
+    const argv = ['preview', path, ...set.flatMap((setting) => ['--set', setting])];
     if (counter !== undefined) argv.push('--model', counter);
     try {
-      // Nothing is downloaded for a look.
-      const preview = await local.run<DatasetPreview>(argv, { offline: true, ...(signal ? { signal } : {}) });
+      // No model is downloaded for a look, and no data but what is asked for.
+      const preview = await look.run<DatasetPreview>(argv, { offline: !isHub, ...(signal ? { signal } : {}) });
       const unit = counter === undefined ? 'words' : 'tokens';
       return { preview, unit, ...(template ? { template: template.template } : {}) };
     } catch (error) {
@@ -51,12 +50,11 @@ async function lookAtData(
 
 /** @throws as {@link lookAtData} */
 export async function gatherDataFacts(
-  local: LocalRunner,
-  file: string,
+  data: Pick<DataToTune, 'look' | 'path' | 'isHub'>,
   model: string | undefined,
   signal?: AbortSignal,
 ): Promise<DataFacts> {
-  const seen = await lookAtData(local, file, { model, settings: [NO_LIMIT], ...(signal ? { signal } : {}) });
+  const seen = await lookAtData(data, { model, settings: [NO_LIMIT], ...(signal ? { signal } : {}) });
   return factsOf(seen);
 }
 

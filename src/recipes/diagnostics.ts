@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import type { Estimate } from '@protocol/runner';
 import * as vscode from 'vscode';
+import { isElsewhere } from '../datasets/dataPath';
 import { type Finding, findingOf, memoryFinding, missingFiles } from './findings';
 import { isRecipe } from './pickFile';
 import { defaultHost, localMemory, memoryOf } from './pickHost';
@@ -86,7 +87,8 @@ export class RecipeDiagnostics implements vscode.Disposable {
     signal: AbortSignal,
   ): Promise<Finding | undefined> {
     const data = datasetPath(recipe, dirname(path));
-    if (data === undefined || (await stat(data)).size > MOST_BYTES) return undefined;
+    // What is elsewhere is looked at when it is asked for.
+    if (data === undefined || isElsewhere(data) || (await stat(data)).size > MOST_BYTES) return undefined;
     let estimate: Estimate;
     try {
       const options = { offline: true, timeoutMs: TIMEOUT_MS, signal };

@@ -1,4 +1,5 @@
 /** "Estimate memory": what a recipe will need, and where it fits. */
+import { TuneyardError } from '@protocol/errors';
 import type { Estimate } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
@@ -7,8 +8,9 @@ import { withHelp } from './helpFor';
 import type { HostMemory } from './hostMemory';
 import { activeUri, isRecipe, passedUri, pickFile } from './pickFile';
 import { localMemory, memoryOf } from './pickHost';
+import { hostOfData } from './recipePaths';
 import type { RecipeServices } from './recipeServices';
-import { recipeName } from './recipeText';
+import { parseRecipe, recipeName } from './recipeText';
 import { withProgress } from './withProgress';
 
 export async function estimateMemory(services: RecipeServices, argument?: unknown): Promise<void> {
@@ -18,6 +20,14 @@ export async function estimateMemory(services: RecipeServices, argument?: unknow
   if (!uri) return;
   const estimate = await withHelp(services, uri, async (document) => {
     await document.save();
+    const host = hostOfData(parseRecipe(document.getText()).value ?? {});
+    if (host !== undefined) {
+      const what = l10n.t(
+        'The data lies on {0}: what a run needs is told when it starts there.',
+        host.replace('ssh:', ''),
+      );
+      throw new TuneyardError('file_not_found', what);
+    }
     return withProgress(title, (_, signal) => services.local.run<Estimate>(['estimate', uri.fsPath], { signal }));
   });
   if (!estimate) return;

@@ -43,6 +43,25 @@ export async function searchHub(endpoint: string, words: string, signal?: AbortS
   return [...models.values()].sort((a, b) => b.downloads - a.downloads).slice(0, MOST);
 }
 
+export interface HubDataset {
+  name: string;
+  downloads: number;
+  gated: boolean;
+}
+
+/** Datasets with text, the most loaded first. @throws TuneyardError `hub_failed`, `cancelled` */
+export async function searchDatasets(endpoint: string, words: string, signal?: AbortSignal): Promise<HubDataset[]> {
+  const url = apiUrl(endpoint, '/api/datasets');
+  if (words.trim() !== '') url.searchParams.set('search', words.trim());
+  url.searchParams.append('filter', 'modality:text');
+  url.searchParams.set('sort', 'downloads');
+  url.searchParams.set('direction', '-1');
+  url.searchParams.set('limit', String(MOST));
+  for (const field of ['downloads', 'gated']) url.searchParams.append('expand[]', field);
+  const found = await getJson(url, signal);
+  return (Array.isArray(found) ? found : []).flatMap((entry) => modelOf(entry) ?? []);
+}
+
 /** One model, by its name; undefined where the hub has none or cannot be reached. */
 export async function findOnHub(endpoint: string, name: string, signal?: AbortSignal): Promise<HubModel | undefined> {
   try {
@@ -90,7 +109,7 @@ async function getJson(url: URL, signal: AbortSignal | undefined): Promise<unkno
     throw new TuneyardError(
       'hub_failed',
       l10n.t(
-        '{0} cannot be used ({1}). Check the connection, set tuneyard.hubEndpoint to a mirror, or choose a model folder you have.',
+        '{0} cannot be used ({1}). Check the connection, set tuneyard.hubEndpoint to a mirror, or choose what you have on this machine.',
         url.origin,
         why,
       ),

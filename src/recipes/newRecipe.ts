@@ -1,42 +1,42 @@
 /** "New Recipe" and what stands before a fine-tune of plain data: questions, then a recipe beside the data. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import type { Estimate } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
+import { pickData } from '../datasets/pickData';
 import { gatherDataFacts } from './dataFacts';
+import { type DataToTune, dataToTune } from './dataToTune';
 import { writeFreshRecipe } from './freshPath';
 import type { LocalRunner } from './localRunner';
-import { activeUri, isData, passedUri, pickFile } from './pickFile';
 import { pickHost } from './pickHost';
 import { DEFAULT_METHOD } from './pickMethod';
 import { type ChosenModel, modelFacts, pickModel } from './pickModel';
 import { BACK } from './pickStep';
 import { proposeRecipe } from './proposeRecipe';
-import { pathFrom } from './recipePaths';
 import type { RecipeServices } from './recipeServices';
-import { RECIPE_SUFFIX, recipeName } from './recipeText';
+import { RECIPE_SUFFIX } from './recipeText';
 import { withProgress } from './withProgress';
 
 /** Asks for data, model and place (at most three questions), and opens the recipe. */
 export async function newRecipe(services: RecipeServices, argument?: unknown): Promise<void> {
   const title = l10n.t('New recipe');
-  const passed = passedUri(argument) ?? activeUri();
-  const data = passed && isData(passed) ? passed : await pickFile({ title, recipes: false, data: true });
-  if (!data) return;
+  const chosen = await pickData(services, argument, { title, recipes: false });
+  if (chosen === undefined) return;
+  const data = await dataToTune(services, chosen);
   for (;;) {
     const model = await pickModel(services, { title, step: 2, totalSteps: 3 });
     if (model === undefined || model === BACK) return;
     const asked = new AbortController();
-    const proposal = propose(services, data.fsPath, model, DEFAULT_METHOD, asked.signal);
+    const proposal = propose(services, data, model, DEFAULT_METHOD, asked.signal);
     const { estimate } = proposal;
     const host = await pickHost(services, { title, step: 3, totalSteps: 3, canGoBack: true, estimate });
     if (host === undefined || host === BACK) asked.abort();
     if (host === undefined) return;
     if (host === BACK) continue;
-    const recipe = await writeProposal(services, data.fsPath, model, proposal);
+    const recipe = await writeProposal(services, data, model, proposal);
     await services.recent.useHost(host, recipe);
     await vscode.window.showTextDocument(vscode.Uri.file(recipe), { preview: false });
     return;
@@ -55,19 +55,19 @@ export interface Proposal {
 /** Looks at the data in the background. `text` fails with what is wrong with the data. */
 export function propose(
   { local }: RecipeServices,
-  data: string,
+  data: DataToTune,
   model: ChosenModel,
   method: string,
   signal: AbortSignal,
 ): Proposal {
-  const facts = gatherDataFacts(local, data, model.where, signal);
-  const dir = dirname(data);
+  const { dir } = data;
+  const facts = gatherDataFacts(data, model.where, signal);
   const text = facts.then((known) =>
-    proposeRecipe({ dataset: pathFrom(dir, data), data: known, model: modelFacts(model, dir), method }),
+    proposeRecipe({ dataset: data.written, data: known, model: modelFacts(model, dir), method }),
   );
   const estimate = facts.then(async (known) => {
     const absolute = proposeRecipe({
-      dataset: data,
+      dataset: data.absolute,
       data: known,
       model: { ...modelFacts(model, dir), name: model.where },
       method,
@@ -86,12 +86,12 @@ export function propose(
  */
 export async function writeProposal(
   { recent }: RecipeServices,
-  data: string,
+  data: DataToTune,
   model: ChosenModel,
   { text }: Proposal,
 ): Promise<string> {
   const path = await withProgress(l10n.t('Looking at the data'), async (_, signal) =>
-    writeFreshRecipe(join(dirname(data), recipeName(data)), await orAborted(text, signal)),
+    writeFreshRecipe(join(data.dir, data.name), await orAborted(text, signal)),
   );
   await recent.useModel(model.where);
   return path;

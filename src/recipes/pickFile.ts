@@ -14,7 +14,9 @@ const NO_DATA =
 
 export const isRecipe = ({ path }: vscode.Uri): boolean => path.endsWith(RECIPE_SUFFIX);
 
-export function isData({ path }: vscode.Uri): boolean {
+export const isData = ({ path }: vscode.Uri): boolean => isDataName(path);
+
+export function isDataName(path: string): boolean {
   return (
     !path.endsWith(RECIPE_SUFFIX) &&
     (DATA_EXTENSIONS as readonly string[]).includes(extname(path).slice(1).toLowerCase())
@@ -35,15 +37,19 @@ export function activeUri(): vscode.Uri | undefined {
 }
 
 interface FileItem extends vscode.QuickPickItem {
-  uri?: vscode.Uri;
+  uri?: vscode.Uri | 'hub' | 'host';
 }
 
-/** Lets a person pick a recipe or a data file of the workspace, or any other. */
-export async function pickFile(ask: {
+interface Ask {
   title: string;
   recipes: boolean;
   data: boolean;
-}): Promise<vscode.Uri | undefined> {
+}
+
+/** Lets a person pick a recipe or a data file of the workspace, or any other; with `elsewhere`, data that is no file here. */
+export async function pickFile(ask: Ask & { elsewhere: true }): Promise<vscode.Uri | 'hub' | 'host' | undefined>;
+export async function pickFile(ask: Ask): Promise<vscode.Uri | undefined>;
+export async function pickFile(ask: Ask & { elsewhere?: true }): Promise<vscode.Uri | 'hub' | 'host' | undefined> {
   const find = async (pattern: string) => vscode.workspace.findFiles(pattern, EXCLUDED, MOST_FILES);
   const [recipes, data] = await Promise.all([
     ask.recipes ? find(`**/*${RECIPE_SUFFIX}`) : [],
@@ -57,9 +63,15 @@ export async function pickFile(ask: {
     ),
   ];
   const other: FileItem = { label: `$(folder-opened) ${l10n.t('Choose a file…')}` };
-  if (items.length > 0) {
+  const elsewhere: FileItem[] = ask.elsewhere
+    ? [
+        { label: `$(cloud) ${l10n.t('A dataset on the hub…')}`, uri: 'hub' },
+        { label: `$(remote) ${l10n.t('A file on a host…')}`, uri: 'host' },
+      ]
+    : [];
+  if (items.length > 0 || elsewhere.length > 0) {
     const chosen = await vscode.window.showQuickPick(
-      [...items, { label: '', kind: vscode.QuickPickItemKind.Separator }, other],
+      [...items, { label: '', kind: vscode.QuickPickItemKind.Separator }, other, ...elsewhere],
       {
         title: ask.title,
         placeHolder: l10n.t('A file of this workspace, or any other'),

@@ -7,6 +7,7 @@ import { formatCount } from '../ui/format';
 import { exampleModel } from './example';
 import { findOnHub, type HubModel, searchHub } from './hubSearch';
 import { readModelFolder } from './modelFolder';
+import { pickOnHub } from './pickOnHub';
 import { BACK, type Choice, heading, pickStep } from './pickStep';
 import type { ModelFacts } from './proposeRecipe';
 import { pathFrom } from './recipePaths';
@@ -28,8 +29,6 @@ const WELL_KNOWN: readonly HubModel[] = [
   { name: 'openai-community/gpt2', parameters: 124e6, downloads: 0, gated: false },
   { name: 'EleutherAI/gpt-neo-125m', parameters: 125e6, downloads: 0, gated: false },
 ];
-
-const TYPING_MS = 300;
 
 /** @returns undefined where the person went away */
 export async function pickModel(
@@ -141,37 +140,20 @@ async function pickFolder(title: string): Promise<ChosenModel | undefined> {
   return undefined;
 }
 
-/** A list that follows what is typed. */
 async function pickFromHub(title: string): Promise<ChosenModel | undefined> {
   const endpoint = hubEndpoint();
-  const search = async (text: string, signal: AbortSignal): Promise<Choice<ChosenModel>[]> => {
-    try {
-      const found = await searchHub(endpoint, text, signal);
-      if (found.length > 0)
-        return found.map((model) => ({ ...itemOf(asHub(model), model), alwaysShow: true, value: asHub(model) }));
-      return [{ label: l10n.t('Nothing of that name that can be trained here'), alwaysShow: true }];
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      return [{ label: `$(warning) ${l10n.t('The hub did not answer')}`, detail: message, alwaysShow: true }];
-    }
-  };
-  const answer = await pickStep<ChosenModel>({
+  const answer = await pickOnHub<ChosenModel>({
     title,
-    step: 1,
-    totalSteps: 1,
     placeholder: l10n.t('Search {0} for a model: a name or a part of one', endpoint),
-    items: WELL_KNOWN.map((model) => ({ ...itemOf(asHub(model)), value: asHub(model) })),
-    onType: (text, update, signal) => {
-      update([{ label: `$(loading~spin) ${l10n.t('Searching…')}`, alwaysShow: true }], true);
-      const timer = setTimeout(async () => {
-        const found = await search(text, signal);
-        if (!signal.aborted) update(found, false);
-      }, TYPING_MS);
-      signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
-    },
+    nothing: l10n.t('Nothing of that name that can be trained here'),
+    known: WELL_KNOWN.map((model) => ({ ...itemOf(asHub(model)), value: asHub(model) })),
+    search: async (text, signal) =>
+      (await searchHub(endpoint, text, signal)).map((model) => ({
+        ...itemOf(asHub(model), model),
+        value: asHub(model),
+      })),
   });
-  if (answer === undefined || answer === BACK || answer.parameters !== undefined)
-    return answer === BACK ? undefined : answer;
+  if (answer === undefined || answer.parameters !== undefined) return answer;
   const found = await findOnHub(endpoint, answer.where);
   return found ? asHub(found) : answer;
 }

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { hostPath, isElsewhere } from '../datasets/dataPath';
 import { isRecord, type KeyPath } from './recipeText';
 
 export interface RecipePath {
@@ -14,7 +15,7 @@ export interface RecipePath {
 }
 
 /** @param dir the recipe's folder, which relative paths start from */
-function resolveFrom(dir: string, path: string): string {
+export function resolveFrom(dir: string, path: string): string {
   return resolve(dir, path.replace(/^~(?=$|[/\\])/, homedir()));
 }
 
@@ -23,11 +24,11 @@ function looksLikePath(model: string): boolean {
   return isAbsolute(model) || /^(~|\.\.?)($|[/\\])/.test(model);
 }
 
-/** Every path in a recipe; a hub name is none. */
+/** Every path in a recipe to a file of this machine: a hub name is none, and neither is data on a host. */
 export function recipePaths(recipe: Record<string, unknown>, dir: string): RecipePath[] {
   const found: RecipePath[] = [];
   const add = (key: KeyPath, written: unknown, kind: RecipePath['kind']) => {
-    if (typeof written === 'string' && written !== '')
+    if (typeof written === 'string' && written !== '' && !isElsewhere(written))
       found.push({ key, written, path: resolveFrom(dir, written), kind });
   };
   const { dataset, model, resume_from_checkpoint: checkpoint } = recipe;
@@ -35,16 +36,27 @@ export function recipePaths(recipe: Record<string, unknown>, dir: string): Recip
     add(['dataset', 'path'], dataset.path, 'dataset');
     for (const [i, source] of (Array.isArray(dataset.sources) ? dataset.sources : []).entries())
       if (isRecord(source)) add(['dataset', 'sources', i, 'path'], source.path, 'dataset');
-    add(['dataset', 'test_path'], dataset.test_path, 'dataset');
+    const tests = dataset.test_path;
+    if (Array.isArray(tests))
+      for (const [i, path] of tests.entries()) add(['dataset', 'test_path', i], path, 'dataset');
+    else add(['dataset', 'test_path'], tests, 'dataset');
   } else add(['dataset'], dataset, 'dataset');
   if (typeof model === 'string' && looksLikePath(model)) add(['model'], model, 'model');
   add(['resume_from_checkpoint'], checkpoint, 'checkpoint');
   return found;
 }
 
-/** The file that a recipe trains on. */
-export function datasetPath(recipe: Record<string, unknown>, dir: string): string | undefined {
-  return recipePaths(recipe, dir).find(({ kind }) => kind === 'dataset')?.path;
+/** The data that a recipe trains on: a file of this machine by its absolute path, other data as it is written. */
+export function datasetPath({ dataset }: Record<string, unknown>, dir: string): string | undefined {
+  const written = isRecord(dataset) ? dataset.path : dataset;
+  if (typeof written !== 'string' || written === '') return undefined;
+  return isElsewhere(written) ? written : resolveFrom(dir, written);
+}
+
+/** Id of the host that a recipe's data lies on; undefined where it is here or on the hub. */
+export function hostOfData(recipe: Record<string, unknown>): string | undefined {
+  const there = hostPath(datasetPath(recipe, '/') ?? '');
+  return there && `ssh:${there.name}`;
 }
 
 /** How a recipe in a folder should name a file: relative where they lie near each other, else absolute. */

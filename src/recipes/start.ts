@@ -4,32 +4,32 @@ import { TuneyardError } from '@protocol/errors';
 import type { Estimate } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
 import * as vscode from 'vscode';
+import { pickData } from '../datasets/pickData';
 import type { RunRef } from '../runs/runs';
+import { type DataToTune, dataToTune } from './dataToTune';
 import { missingFiles } from './findings';
 import { withHelp } from './helpFor';
 import { propose, writeProposal } from './newRecipe';
-import { activeUri, isData, isRecipe, passedUri, pickFile } from './pickFile';
+import { isRecipe } from './pickFile';
 import { defaultHost, pickHost } from './pickHost';
 import { pickMethod } from './pickMethod';
 import { pickModel } from './pickModel';
 import { BACK } from './pickStep';
+import { hostOfData } from './recipePaths';
 import type { RecipeServices } from './recipeServices';
 import { parseRecipe, recipeName } from './recipeText';
 import { withProgress } from './withProgress';
 
 /** @param argument the file that a menu or a CodeLens was called on; else the active one, else one is picked */
 export async function startFineTune(services: RecipeServices, argument?: unknown): Promise<void> {
-  const title = l10n.t('Start Fine-tune');
-  const active = passedUri(argument) ?? activeUri();
-  const uri =
-    active && (isRecipe(active) || isData(active)) ? active : await pickFile({ title, recipes: true, data: true });
-  if (!uri) return;
-  if (isRecipe(uri)) await startRecipe(services, uri);
-  else await startData(services, uri);
+  const chosen = await pickData(services, argument, { title: l10n.t('Start Fine-tune'), recipes: true });
+  if (chosen === undefined) return;
+  if (typeof chosen !== 'string' && isRecipe(chosen)) await startRecipe(services, chosen);
+  else await startData(services, await dataToTune(services, chosen));
 }
 
 /** Model → Method → Where, each with a default: Enter three times starts. */
-async function startData(services: RecipeServices, data: vscode.Uri): Promise<void> {
+async function startData(services: RecipeServices, data: DataToTune): Promise<void> {
   const title = l10n.t('Start Fine-tune');
   const totalSteps = 3;
   for (;;) {
@@ -39,20 +39,15 @@ async function startData(services: RecipeServices, data: vscode.Uri): Promise<vo
     if (method === undefined) return;
     if (method === BACK) continue;
     const asked = new AbortController();
-    const proposal = propose(services, data.fsPath, model, method, asked.signal);
+    const proposal = propose(services, data, model, method, asked.signal);
     const { estimate } = proposal;
-    const host = await pickHost(services, {
-      title,
-      step: 3,
-      totalSteps,
-      canGoBack: true,
-      estimate,
-      canProvision: true,
-    });
+    const step = { title, step: 3, totalSteps, canGoBack: true };
+    // Data that lies on a host is trained on there.
+    const host = data.host ?? (await pickHost(services, { ...step, estimate, canProvision: true }));
     if (host === undefined || host === BACK) asked.abort();
     if (host === undefined) return;
     if (host === BACK) continue;
-    const recipe = vscode.Uri.file(await writeProposal(services, data.fsPath, model, proposal));
+    const recipe = vscode.Uri.file(await writeProposal(services, data, model, proposal));
     await vscode.window.showTextDocument(recipe, { preview: false });
     return startRecipe(services, recipe, host);
   }
@@ -66,7 +61,7 @@ async function startRecipe(services: RecipeServices, uri: vscode.Uri, host?: str
     }
     const text = document.getText();
     const recipe = await checkedRecipe(text, uri.fsPath);
-    const chosen = host ?? (await whichHost(services, uri.fsPath));
+    const chosen = host ?? hostOfData(recipe) ?? (await whichHost(services, uri.fsPath));
     if (chosen === undefined) return;
     await services.recent.useHost(chosen, uri.fsPath);
     const run = await startOn(services, chosen, { uri, text, recipe });
@@ -110,12 +105,13 @@ async function startOn(
   const label = hosts.get(host)?.label ?? host;
   return withProgress(l10n.t('{0} on {1}', name, label), async (report, signal) => {
     report(l10n.t('Checking the recipe'));
-    // What the runner would refuse there, it refuses here, sooner and with its place.
-    await local
-      .run<Estimate>(['estimate', path], { offline: true, timeoutMs: 30_000, signal })
-      .catch((error: unknown) => {
-        if (!(error instanceof TuneyardError) || !isUnknownHere(error)) throw error;
-      });
+    // What the runner would refuse there, it refuses here, sooner and with its place; data on a host it cannot see.
+    if (hostOfData(recipe) === undefined)
+      await local
+        .run<Estimate>(['estimate', path], { offline: true, timeoutMs: 30_000, signal })
+        .catch((error: unknown) => {
+          if (!(error instanceof TuneyardError) || !isUnknownHere(error)) throw error;
+        });
     const runner = await runners.open(host, { signal, onProgress: report });
     const { localizeRecipe } = await import('../runner/sync');
     const { recipe: there, sent } = await localizeRecipe(runner, recipe, dirname(path), { signal, onProgress: report });

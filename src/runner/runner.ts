@@ -3,11 +3,14 @@ import type { Peer } from '@protocol/rpc';
 import type { JobLine, RunnerClientContract, RunnerContract } from '@protocol/serve';
 import type { Event } from 'vscode-jsonrpc';
 import type { Host } from '../hosts/host';
+import type { InstalledRunner } from './installContext';
 
 /** A live `tuneyard serve` on a host. When the connection is lost it is over; open another. */
 export interface Runner {
   readonly host: Host;
   readonly peer: Peer<RunnerClientContract, RunnerContract>;
+  /** What started it, for other commands of its own. */
+  readonly installed: InstalledRunner;
   /**
    * Runs a command of the runner's command line with `--json` on the host, and hands over its lines as they come.
    * @throws TuneyardError what the command failed with; `cancelled`; `connection_lost`

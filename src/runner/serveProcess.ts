@@ -40,11 +40,11 @@ export interface LiveRunner extends Runner {
 /** @throws TuneyardError `remote_failed` where it does not start; `timed_out`; what `Host.spawn` throws */
 export async function startServe(
   host: Host,
-  { node, program }: InstalledRunner,
+  installed: InstalledRunner,
   { signal, log }: { signal?: AbortSignal; log(text: string): void },
 ): Promise<LiveRunner> {
   // Its signal ends the process; what cancels the opening must not hang on once it is open.
-  const process = await host.spawn(['sh', '-c', START, 'sh', node, program, 'serve', '--stdio']);
+  const process = await host.spawn(['sh', '-c', START, 'sh', installed.node, installed.program, 'serve', '--stdio']);
   const errors: string[] = [];
   process.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors.push(text);
@@ -58,7 +58,7 @@ export async function startServe(
         l10n.t('The runner on {0} speaks another protocol; reload the window.', host.label),
       );
     }
-    return new ServeRunner(host, process, hello);
+    return new ServeRunner(host, process, hello, installed);
   } catch (error) {
     process.kill();
     throw error;
@@ -75,6 +75,7 @@ class ServeRunner implements LiveRunner {
     readonly host: Host,
     private readonly process: HostProcess,
     readonly hello: ServeHello,
+    readonly installed: InstalledRunner,
   ) {
     ({ peer: this.peer, closed: this.closed } = speakWith<RunnerClientContract, RunnerContract>(process));
     this.peer.on('job/line', (line) => this.#jobs.get(line.job)?.(line));

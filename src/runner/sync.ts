@@ -5,9 +5,11 @@ import { readdir, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
+import { isHubPath } from '@protocol/hubPath';
 import type { DataFile, DataPlan } from '@protocol/serve';
 import * as l10n from '@vscode/l10n';
-import type { TransferOptions } from '../hosts/host';
+import { type HostPath, hostPath } from '../datasets/dataPath';
+import type { Host, TransferOptions } from '../hosts/host';
 import { throwIfAborted } from '../hosts/limits';
 import type { OnProgress, Runner } from './runner';
 
@@ -38,6 +40,9 @@ export async function localizeRecipe(
   const changed = structuredClone(recipe);
   const sent: Record<string, string> = {};
   const send = async (path: string): Promise<string> => {
+    if (isHubPath(path)) return path;
+    const there = hostPath(path);
+    if (there) return pathOn(runner.host, there);
     const local = pathHere(folder, path);
     const remote = await syncPath(local, runner, options);
     if (remote !== local) sent[remote] = local;
@@ -48,7 +53,13 @@ export async function localizeRecipe(
   if (typeof dataset === 'object' && dataset !== null) {
     const described = dataset as Record<string, unknown>;
     for (const key of ['path', 'test_path']) {
-      if (typeof described[key] === 'string') described[key] = await send(described[key]);
+      const value = described[key];
+      if (typeof value === 'string') described[key] = await send(value);
+      else if (Array.isArray(value)) {
+        const paths: unknown[] = [];
+        for (const path of value) paths.push(typeof path === 'string' ? await send(path) : path);
+        described[key] = paths;
+      }
     }
     if (Array.isArray(described.sources)) {
       const sources: unknown[] = [];
@@ -61,6 +72,30 @@ export async function localizeRecipe(
   if (typeof model === 'string' && (await isFolderHere(model, folder))) changed.model = await send(model);
   return { recipe: changed, sent };
 }
+
+/** @throws TuneyardError `file_not_found` where the data lies on another host */
+export async function pathOn(host: Host, { name, path }: HostPath): Promise<string> {
+  if (host.id !== `ssh:${name}`) {
+    throw new TuneyardError(
+      'file_not_found',
+      l10n.t('the data lies on {0}: start the run there, or copy the data to this machine.', name),
+      { place: { file: `${name}:${path}` } },
+    );
+  }
+  return path.startsWith('~/') ? `${await host.home()}${path.slice(1)}` : path;
+}
+
+/**
+ * Sends what a tokenizer is read from, without the weights beside it.
+ * @param model a folder of this machine, or a name on the hub
+ * @returns what stands for it on the host
+ */
+export async function sendTokenizer(runner: Runner, model: string, options: SyncOptions = {}): Promise<string> {
+  if (!(await isFolderHere(model, homedir()))) return model;
+  return syncPath(pathHere(homedir(), model), runner, options, (name) => !WEIGHTS.test(name));
+}
+
+const WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|onnx|gguf|h5|msgpack)$|^checkpoint/i;
 
 /** Relative to the recipe, or to the home directory, as the runner takes it. */
 const pathHere = (folder: string, path: string): string => resolve(folder, path.replace(/^~(?=$|[/\\])/, homedir()));
@@ -79,7 +114,12 @@ async function isFolderHere(model: string, folder: string): Promise<boolean> {
  * @param path a file or a folder of this machine
  * @returns where it is on the host; the same path where the host is this machine
  */
-async function syncPath(path: string, runner: Runner, { signal, onProgress }: SyncOptions): Promise<string> {
+async function syncPath(
+  path: string,
+  runner: Runner,
+  { signal, onProgress }: SyncOptions,
+  wants: (name: string) => boolean = () => true,
+): Promise<string> {
   const found = await stat(path).catch(() => undefined);
   if (!found) {
     throw new TuneyardError('file_not_found', l10n.t('there is no such file; check the path.'), {
@@ -88,7 +128,7 @@ async function syncPath(path: string, runner: Runner, { signal, onProgress }: Sy
   }
   if (runner.host.id === 'local') return path;
   const isFolder = found.isDirectory();
-  const paths = isFolder ? await filesUnder(path) : [path];
+  const paths = isFolder ? (await filesUnder(path)).filter((file) => wants(relative(path, file))) : [path];
   const files = await announce(paths, (local) => nameOf(local, isFolder ? path : dirname(path)), {
     signal,
     onProgress,

@@ -40,11 +40,12 @@ const write = async (name: string, content: string) => {
   await writeFile(join(dir, name), content);
   return join(dir, name);
 };
+const here = (path: string) => ({ look: local, path, isHub: false });
 const rows = (values: object[]) => values.map((value) => JSON.stringify(value)).join('\n');
 
 describe('a recipe proposed for data', () => {
   it('of the example counts its tokens, takes its prompts, and trains', async () => {
-    const facts = await gatherDataFacts(local, DATA, MODEL);
+    const facts = await gatherDataFacts(here(DATA), MODEL);
     expect(facts).toMatchObject({ rows: 400, unit: 'tokens', max: 201, targetColumn: 'target' });
     expect(facts.prompts[0]).toBe('Character: Silas Rush, orc rogue of the Red Cliffs\nBackstory:');
     const model = (await readModelFolder(MODEL))!;
@@ -62,7 +63,7 @@ describe('a recipe proposed for data', () => {
 
   it('with columns of other names says how a row becomes a text', async () => {
     const data = await write('qa.csv', 'id,question,answer\n1,Who?,Me.\n2,Where?,Here.\n');
-    expect(await gatherDataFacts(local, data, undefined)).toMatchObject({
+    expect(await gatherDataFacts(here(data), undefined)).toMatchObject({
       template: '{question}\n{answer}',
       targetColumn: 'answer',
       unit: 'words',
@@ -73,7 +74,7 @@ describe('a recipe proposed for data', () => {
   it('counts words, with room for more tokens in scripts that need them, where the model is not on this machine', async () => {
     const english = await write('en.jsonl', rows([{ text: 'The whale swam on and on and on.' }]));
     const chinese = await write('zh.jsonl', rows([{ text: '床前明月光，疑是地上霜。' }]));
-    const [en, zh] = await Promise.all([english, chinese].map((file) => gatherDataFacts(local, file, 'a/model')));
+    const [en, zh] = await Promise.all([english, chinese].map((file) => gatherDataFacts(here(file), 'a/model')));
     expect(en).toMatchObject({ unit: 'words', prompts: ['The whale swam on and on'] });
     expect(zh!.tokensPerUnit * zh!.median).toBeGreaterThan(20);
     expect(en!.tokensPerUnit).toBeLessThan(2);
@@ -81,14 +82,14 @@ describe('a recipe proposed for data', () => {
 
   it('is refused with the reason where the data cannot be trained on', async () => {
     const data = await write('none.jsonl', rows([{ a: 'x', b: 'y' }]));
-    await expect(gatherDataFacts(local, data, undefined)).rejects.toMatchObject({ code: 'column_missing' });
+    await expect(gatherDataFacts(here(data), undefined)).rejects.toMatchObject({ code: 'column_missing' });
     const broken = await write('broken.jsonl', '{"text": "a"}\n{"text": \n');
-    await expect(gatherDataFacts(local, broken, undefined)).rejects.toMatchObject({ place: { line: 2 } });
+    await expect(gatherDataFacts(here(broken), undefined)).rejects.toMatchObject({ place: { line: 2 } });
   });
 
   it('can be given up while the data is being looked at', async () => {
     const giveUp = new AbortController();
-    const facts = gatherDataFacts(local, DATA, MODEL, giveUp.signal);
+    const facts = gatherDataFacts(here(DATA), MODEL, giveUp.signal);
     giveUp.abort();
     await expect(facts).rejects.toMatchObject({ code: 'cancelled' });
   });

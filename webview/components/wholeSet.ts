@@ -11,6 +11,8 @@ export interface WholeSetActions {
   cancel(): void;
   drop(finding: Finding): void;
   deduplicate(near: boolean): void;
+  split(): void;
+  convert(): void;
 }
 
 const SHOWN_ROWS = 50;
@@ -46,6 +48,13 @@ export function wholeSet(state: DatasetPanelState, actions: WholeSetActions): Te
           ? html`<p>✓ ${l10n.t('Nothing is cut off, no row comes twice, every row can be used.')}</p>`
           : report.findings.map((finding) => findingBlock(finding, actions))
       }
+    </section>
+    <section>
+      <h2>${l10n.t('New files from this data')}</h2>
+      <div class="group">
+        ${button({ label: l10n.t('Split…'), title: l10n.t('Into one file to train on and one to evaluate on'), onClick: actions.split })}
+        ${button({ label: l10n.t('Convert…'), title: l10n.t('Into another format'), onClick: actions.convert })}
+      </div>
     </section>
     ${
       report.labels && report.labels.length > 0

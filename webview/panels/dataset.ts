@@ -17,6 +17,7 @@ import { connect } from '../rpc';
 
 interface Kept {
   path?: string;
+  host?: string;
   row: number;
   tab: 'samples' | 'whole';
 }
@@ -54,7 +55,7 @@ function take(changed: DatasetPanelState): void {
   draw();
 }
 
-const remember = () => keep({ ...(state && { path: state.path }), row: selected, tab });
+const remember = () => keep({ ...(state && { path: state.path, host: state.host }), row: selected, tab });
 
 function select(row: number, reveal = true): void {
   if (!state || row < 0) return;
@@ -113,6 +114,8 @@ function page(now: DatasetPanelState): TemplateResult {
             cancel: () => void peer.request('dataset/cancelReport', {}),
             drop: (finding) => drop(finding),
             deduplicate: (near) => void peer.request('dataset/fix', { fix: { kind: 'deduplicate', near } }),
+            split: () => void peer.request('dataset/split', {}),
+            convert: () => void peer.request('dataset/convert', {}),
           })
         : html`<div class="split">${list(now)}${sampleView(now)}</div>`
     }
@@ -163,6 +166,8 @@ function controls({ settings, opened, changed, recipe }: DatasetPanelState): Tem
             )
           : nothing
       }
+      ${choice(l10n.t('Configuration'), opened?.hub?.configs, opened?.hub?.config, (config) => set({ config }))}
+      ${choice(l10n.t('Split'), opened?.hub?.splits, opened?.hub?.split, (split) => set({ split }))}
       ${numberField({
         label: l10n.t('Longest'),
         title: l10n.t('max_length: what is behind it is cut off'),
@@ -181,7 +186,13 @@ function controls({ settings, opened, changed, recipe }: DatasetPanelState): Tem
               kind: 'primary',
               onClick: () => void peer.request('dataset/keep', {}),
             })
-          : nothing
+          : recipe === undefined
+            ? button({
+                label: l10n.t('Write a recipe…'),
+                title: l10n.t('Choose a model, and get a recipe that trains on this data'),
+                onClick: () => void peer.request('dataset/newRecipe', {}),
+              })
+            : nothing
       }
     </div>
     ${
@@ -200,6 +211,22 @@ function controls({ settings, opened, changed, recipe }: DatasetPanelState): Tem
             </p>`
           : nothing
     }`;
+}
+
+/** Nothing where there is nothing to choose. */
+function choice(
+  label: string,
+  values: readonly string[] | undefined,
+  value: string | undefined,
+  onChange: (value: string) => void,
+): TemplateResult | typeof nothing {
+  if (value === undefined || !values || values.length < 2) return nothing;
+  return dropdown<string>(
+    label,
+    value,
+    values.map((each) => ({ value: each, label: each })),
+    onChange,
+  );
 }
 
 function formatName(format: DatasetFormat): string {

@@ -18,6 +18,7 @@ import { RunWatcher, sendEvents } from './follow';
 import { hostStatus } from './hostStatus';
 import { hungUp } from './hungUp';
 import { runJob } from './jobs';
+import { listFolder } from './listFolder';
 import {
   deleteRun,
   filesOf,
@@ -82,6 +83,7 @@ export async function serve(input: Readable, output: Writable, version: string):
     jobs.add(running);
     return running.finally(() => jobs.delete(running));
   });
+  peer.handle('files/list', ({ path }) => listFolder(path));
   peer.handle('data/plan', ({ files }) => planData(files));
   peer.handle('data/commit', (file) => commitData(file));
 

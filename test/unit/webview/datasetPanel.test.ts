@@ -59,7 +59,10 @@ describe.skipIf(WITHOUT_CHROMIUM)(
     async function open(path: string, options: Options = {}): Promise<Opened> {
       const host = new LocalHost(dir);
       const model = new DatasetModel(
-        () => startDataset(host, { node: process.execPath, program: PROGRAM, env: { HF_HUB_OFFLINE: '1' } }),
+        {
+          start: () => startDataset(host, { node: process.execPath, program: PROGRAM, env: { HF_HUB_OFFLINE: '1' } }),
+          modelOn: async (_, model) => model,
+        },
         await targetOfData(path),
       );
       closing.push({ close: () => model.dispose() });

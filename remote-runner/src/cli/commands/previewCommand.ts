@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { isHubPath } from '@protocol/hubPath';
 import { Command } from 'commander';
 import type { PreviewOptions } from '../../data/preview';
 import type { LoadedRecipe } from '../../jobs/requests';
@@ -58,7 +59,7 @@ async function previewRecipe(file: string, { recipe, set }: PreviewCommandOption
   if (recipe === undefined) return recipeFromSettings({ model: 'none', dataset: file }, set, process.cwd());
   const loaded = await loadRecipe(recipe, set);
   const { dataset } = loaded.recipe;
-  const path = resolve(file);
+  const path = isHubPath(file) ? file : resolve(file);
   return {
     ...loaded,
     recipe: { ...loaded.recipe, dataset: typeof dataset === 'string' ? path : { ...dataset, path } },
@@ -76,13 +77,17 @@ async function countWith(
     // Nobody knows how many tokens a word will be: nothing is cut.
     return { tokenizer: wordTokenizer(), maxLength: Number.MAX_SAFE_INTEGER };
   }
-  const { prepareModel } = await import('../../jobs/prepare');
-  const { tokenizer, model: opened } = await prepareModel(model, {
+  const { resolveModel } = await import('../../hub/download');
+  const { readSessionModel } = await import('../../data/session/sessionModel');
+  const dir = await resolveModel(model, {
     baseDir,
     revision: recipe.revision,
     signal,
-    onStage: (stage) => output.status(`${stage} …`),
+    // A look needs no weights.
+    tokenizerOnly: true,
+    onProgress: ({ file: name }) => output.status(`Downloading ${name} …`),
     onWarning: (message) => output.message(`Warning: ${message}`),
   });
-  return { tokenizer, maxLength: Math.min(recipe.max_length, opened.maxPositions) };
+  const { tokenizer, maxPositions = recipe.max_length } = await readSessionModel(dir);
+  return { tokenizer, maxLength: Math.min(recipe.max_length, maxPositions) };
 }

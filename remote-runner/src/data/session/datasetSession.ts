@@ -1,4 +1,5 @@
 /** A dataset that is being looked at: its files, opened where they lie, and the rows as the model sees them. */
+import { homedir } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
 import type { DatasetFix, DatasetReport, DatasetSample, OpenDataset, OpenedDataset, RowHead } from '@protocol/dataset';
 import { TuneyardError } from '@protocol/errors';
@@ -504,7 +505,7 @@ function tokenizerFacts({ dir, tokenizer }: SessionModel): OpenedDataset['tokeni
 }
 
 function absolute(path: string): string {
-  return isHubPath(path) || isAbsolute(path) ? path : resolve(path);
+  return isHubPath(path) || isAbsolute(path) ? path : resolve(path.replace(/^~(?=\/)/, homedir()));
 }
 
 /** What takes no signal, given up when it fires. */

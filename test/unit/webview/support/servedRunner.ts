@@ -10,6 +10,7 @@ export function servedRunner({ peer }: Served, label: string): Runner {
   return {
     host,
     peer,
+    installed: { node: process.execPath, program: '' },
     async job(argv, { cwd, signal, onLine } = {}) {
       const job = `job-${++jobs}`;
       const heard = peer.on('job/line', (line) => {

@@ -1,0 +1,111 @@
+/** Fixes that a person asks for in the panel: an edit that can be undone, or new files; the old file is never replaced. */
+import { stat } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import type { DatasetFix, DatasetFormat } from '@protocol/dataset';
+import type { DatasetPanelState } from '@protocol/datasetPanel';
+import { isHubPath } from '@protocol/hubPath';
+import * as l10n from '@vscode/l10n';
+import * as vscode from 'vscode';
+import type { DatasetModel } from '../panels/datasetModel';
+import { withProgress } from '../recipes/withProgress';
+
+/** A file that an editor opens, and undoes in. */
+export const MOST_EDITED = 20_000_000;
+
+const FILE_FORMATS = ['jsonl', 'json', 'csv', 'tsv', 'parquet'] as const;
+
+/** Whether it is a text file of this machine. */
+export const isTextHere = ({ path, host }: DatasetPanelState): boolean =>
+  host === undefined && !isHubPath(path) && extname(path).toLowerCase() !== '.parquet';
+
+export async function mendData(model: DatasetModel, fix: DatasetFix): Promise<void> {
+  const edit = { label: l10n.t('Edit the file'), detail: l10n.t('In the editor, unsaved: it can be undone.') };
+  const file = { label: l10n.t('Write a new file'), detail: l10n.t('Beside this one, which stays as it is.') };
+  const title = fix.kind === 'drop' ? l10n.t('Drop {0} rows', fix.rows.length) : l10n.t('Remove duplicates');
+  const mayEdit = isTextHere(model.state) && (await stat(model.state.path)).size <= MOST_EDITED;
+  const chosen = mayEdit ? await vscode.window.showQuickPick([edit, file], { title }) : file;
+  if (chosen === edit) await editFile(model, fix, title);
+  else if (chosen === file) await writeFiles(model, fix, { title, suffix: fix.kind === 'drop' ? 'kept' : 'unique' });
+}
+
+/** Two new files: one to train on, one to evaluate on. */
+export async function splitData(model: DatasetModel): Promise<void> {
+  const title = l10n.t('Split into two files');
+  const share = await vscode.window.showInputBox({
+    title,
+    prompt: l10n.t('Which share of the rows is held out for evaluation?'),
+    value: '0.1',
+    validateInput: (text) =>
+      Number(text) > 0 && Number(text) < 1 ? undefined : l10n.t('A number between 0 and 1, such as 0.1.'),
+  });
+  if (share === undefined) return;
+  const fix = { kind: 'split', test_size: Number(share), seed: model.seed } as const;
+  await writeFiles(model, fix, { title, suffix: 'split' });
+}
+
+/** A new file in another format. */
+export async function convertData(model: DatasetModel): Promise<void> {
+  const { opened } = model.state;
+  if (!opened) return;
+  const title = l10n.t('Convert to another format');
+  const formats = [opened.format, ...opened.possible.filter((format) => format !== opened.format)];
+  const rows = await vscode.window.showQuickPick(
+    formats.map((format) => ({ label: format, description: format === opened.format ? l10n.t('as it is') : '' })),
+    { title, placeHolder: l10n.t('What shall a row be?') },
+  );
+  if (!rows) return;
+  const file = await vscode.window.showQuickPick(
+    FILE_FORMATS.map((label) => ({ label: `.${label}`, format: label })),
+    { title, placeHolder: l10n.t('What shall the file be?') },
+  );
+  if (!file) return;
+  const fix = { kind: 'convert', format: rows.label as DatasetFormat, file_format: file.format } as const;
+  await writeFiles(model, fix, { title, suffix: rows.label, extension: file.label });
+}
+
+async function editFile(model: DatasetModel, fix: DatasetFix, title: string): Promise<void> {
+  const ranges = await withProgress(title, (_, signal) => model.edits(fix, signal));
+  const document = await vscode.workspace.openTextDocument(model.state.path);
+  const edits = new vscode.WorkspaceEdit();
+  for (const { from_line, to_line } of ranges)
+    edits.delete(document.uri, new vscode.Range(from_line - 1, 0, to_line, 0));
+  await vscode.workspace.applyEdit(edits);
+  await vscode.window.showTextDocument(document, { viewColumn: vscode.ViewColumn.One, preserveFocus: true });
+  vscode.window.setStatusBarMessage(l10n.t('{0} places edited; save, or undo.', ranges.length), 6000);
+}
+
+async function writeFiles(
+  model: DatasetModel,
+  fix: DatasetFix,
+  how: { title: string; suffix: string; extension?: string },
+): Promise<void> {
+  const to = await newFile(model.state, how);
+  if (to === undefined) return;
+  const { paths, rows } = await withProgress(how.title, (_, signal) => model.fix(fix, to, signal));
+  const said = l10n.t('{0} rows are in {1}.', rows, paths.map((each) => basename(each)).join(', '));
+  const [first] = paths;
+  if (model.state.host !== undefined || first === undefined) {
+    void vscode.window.showInformationMessage(said);
+    return;
+  }
+  const show = l10n.t('Open');
+  if ((await vscode.window.showInformationMessage(said, show)) === show)
+    await vscode.commands.executeCommand('vscode.open', vscode.Uri.file(first));
+}
+
+/** Beside the old one; of data on the hub, in the workspace. On a host it is a path there. */
+async function newFile(
+  { path, host, opened }: DatasetPanelState,
+  { title, suffix, extension }: { title: string; suffix: string; extension?: string },
+): Promise<string | undefined> {
+  const from = isHubPath(path) ? (opened?.sources[0]?.path ?? path) : path;
+  const ending = extname(from);
+  const name = `${basename(from, ending)}.${suffix}${extension ?? ending}`;
+  if (host !== undefined) {
+    const there = `${from.slice(0, from.lastIndexOf('/') + 1)}${name}`;
+    return vscode.window.showInputBox({ title, prompt: l10n.t('Where on {0}?', host), value: there });
+  }
+  const folder = isHubPath(path) ? vscode.workspace.workspaceFolders?.[0]?.uri.fsPath : dirname(path);
+  const defaultUri = folder === undefined ? undefined : vscode.Uri.file(join(folder, name));
+  return (await vscode.window.showSaveDialog({ title, ...(defaultUri && { defaultUri }) }))?.fsPath;
+}
