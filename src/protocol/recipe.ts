@@ -128,6 +128,12 @@ export const datasetSchema = z
       .describe(
         'Join the samples end to end and cut them into blocks of max_length: for pretraining on plain text. A text file is then one text, not a sample a paragraph.',
       ),
+    shuffle: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Mix the training samples anew for each epoch, as `seed` says. False: in the order of the data, as for samples that become harder.',
+      ),
     test_size: fraction.default(0.1).describe('Share of the samples held out for evaluation (0: none).'),
     max_train_samples: positiveInt.optional().describe('Use only this many training samples.'),
     max_eval_samples: positiveInt.optional().describe('Use only this many evaluation samples.'),

@@ -19,6 +19,8 @@ export interface EpochPlanOptions {
   lengths?: readonly number[];
   /** Samples of like length go into one batch. */
   groupByLength?: boolean;
+  /** False: every epoch in the samples' own order. Default: true. */
+  shuffle?: boolean;
 }
 
 /** Streams of the seed for the order of grouped batches, apart from those that shuffle samples. */
@@ -33,11 +35,13 @@ const BATCH_ORDER_STREAM = 2 ** 40;
  * the step; but the one with the longest sample comes first, so that a lack of memory shows at once.
  */
 export function planEpoch(options: EpochPlanOptions): number[][][] {
-  const { n, batchSize, accumulation, seed, epoch } = options;
-  const order = shuffledOrder(n, seed, epoch);
-  const batches = options.groupByLength
-    ? groupedBatches(order, batchSize, options.lengths ?? [], new Random(seed, BATCH_ORDER_STREAM + epoch))
-    : chunks(order, batchSize);
+  const { n, batchSize, accumulation, seed, epoch, shuffle = true } = options;
+  const order = shuffle ? shuffledOrder(n, seed, epoch) : Array.from({ length: n }, (_, i) => i);
+  // Batches of like lengths are mixed in any case.
+  const batches =
+    options.groupByLength && shuffle
+      ? groupedBatches(order, batchSize, options.lengths ?? [], new Random(seed, BATCH_ORDER_STREAM + epoch))
+      : chunks(order, batchSize);
   return chunks(batches, accumulation);
 }
 

@@ -13,9 +13,12 @@ export interface Selection {
   test: number[];
 }
 
-/** Which of n samples train and which are held out. Where none are, they stay in the file's order. */
+/** Which of n samples train and which are held out. Where none are, or nothing is shuffled, they stay in the file's order. */
 export function splitSamples(n: number, recipe: DatasetRecipe, seed: number): Selection {
-  if (recipe.test_path === undefined && recipe.test_size > 0) return trainTestSplit(n, recipe.test_size, seed);
+  if (recipe.test_path === undefined && recipe.test_size > 0) {
+    const { train, test } = trainTestSplit(n, recipe.test_size, seed);
+    return { train: recipe.shuffle === false ? train.sort((a, b) => a - b) : train, test };
+  }
   return { train: Array.from({ length: n }, (_, i) => i), test: [] };
 }
 

@@ -1,7 +1,7 @@
 /** What every job begins with: the model's folder, its tokenizer, the samples; checked against each other. */
 import { TuneyardError } from '@protocol/errors';
 import type { Recipe } from '@protocol/recipe';
-import { type LoadedDataset, loadDataset } from '../data/dataset';
+import { fullDataset, type LoadedDataset, loadDataset } from '../data/dataset';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import { formatBytes } from '../hub/diskSpace';
 import { resolveModel } from '../hub/download';
@@ -74,6 +74,9 @@ export async function prepareSamples(
     ...(onWarning ? { onWarning } : {}),
   });
   const warnings = [...samples.warnings];
+  if (recipe.group_by_length && fullDataset(recipe.dataset).shuffle === false) {
+    warnings.push('group_by_length is not used: dataset.shuffle is false, so that the samples keep their order.');
+  }
   // The default of 512 is no wish of the user's: only what is cut shorter than asked for is worth a word.
   const longest = Math.max(...samples.train.map((sample) => sample.inputIds.length));
   if (maxLength < recipe.max_length && longest === maxLength) {

@@ -16,7 +16,7 @@ type PlanRecipe = Pick<
   | 'seed'
   | 'pad_to'
   | 'group_by_length'
->;
+> & { dataset?: Recipe['dataset'] };
 
 /** Padding costs attention alone (see packedBatch.ts): more lengths than these save less than their graphs cost. */
 const MAX_LENGTHS = 8;
@@ -96,6 +96,7 @@ export class TrainingPlan {
           epoch,
           lengths: train.map((sample) => sample.inputIds.length),
           groupByLength: recipe.group_by_length,
+          shuffle: typeof recipe.dataset !== 'object' || recipe.dataset.shuffle,
         });
     this.cached = { epoch, steps };
     return steps;

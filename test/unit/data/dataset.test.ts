@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { datasetSchema } from '@protocol/recipe';
 import { loadDataset } from '@runner/data/dataset';
 import { previewDataset } from '@runner/data/preview';
+import { planEpoch } from '@runner/data/sampler';
 import type { Sample } from '@runner/data/tokenize';
 import { describe, expect, it } from 'vitest';
 import { chapter, folder, tokenizer } from './support';
@@ -44,6 +45,24 @@ describe('loadDataset', () => {
     const { train, eval: held } = await load({ test_path: 'test.jsonl' });
     expect(lines(train)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
     expect(held.map(({ inputIds }) => [...inputIds])).toEqual(train.slice(0, 4).map(({ inputIds }) => [...inputIds]));
+  });
+
+  it('evaluates on several files of their own, as many rows as asked for', async () => {
+    const all = await load({ test_path: ['test.jsonl', 'one.jsonl'] });
+    expect(lines(all.eval)).toEqual([1, 2, 3, 4, 1]);
+    const few = await load({ test_path: ['one.jsonl', 'test.jsonl'], max_eval_samples: 3 });
+    expect(lines(few.eval)).toEqual([1, 1, 2]);
+  });
+
+  it('keeps the order of the data where nothing is to be shuffled, with the same rows held out', async () => {
+    const mixed = await load({});
+    const { train, eval: held } = await load({ shuffle: false });
+    expect(lines(train)).toEqual(sorted(lines(mixed.train)));
+    expect(lines(held)).toEqual(lines(mixed.eval));
+    const plan = [0, 1].map((epoch) =>
+      planEpoch({ n: train.length, batchSize: 4, accumulation: 2, seed: 1, epoch, shuffle: false }).flat(2),
+    );
+    expect(plan).toEqual([train.map((_, i) => i), train.map((_, i) => i)]);
   });
 
   it('takes just a path for a dataset', async () => {

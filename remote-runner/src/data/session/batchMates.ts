@@ -9,7 +9,8 @@ export function batchMates(
   { rows, seed, batchSize }: { rows: number; seed: number; batchSize: number },
 ): (row: number) => readonly number[] | undefined {
   const train = splitSamples(rows, recipe, seed).train.slice(0, recipe.max_train_samples);
-  const batches = planEpoch({ n: train.length, batchSize, accumulation: 1, seed, epoch: 0 }).flat();
+  const { shuffle } = recipe;
+  const batches = planEpoch({ n: train.length, batchSize, accumulation: 1, seed, epoch: 0, shuffle }).flat();
   const batchOf = new Int32Array(rows).fill(-1);
   for (const [number, batch] of batches.entries()) for (const sample of batch) batchOf[train[sample]!] = number;
   return (row) => batches[batchOf[row] ?? -1]?.map((sample) => train[sample]!);
