@@ -1,5 +1,5 @@
 /** What the dataset panel shows: a session on the machine where the data lies, and what a person tries with it. */
-import type { DatasetFix, DatasetSample, OpenDataset, RowHead } from '@protocol/dataset';
+import type { DatasetFix, DatasetSample, HubChoice, OpenDataset, RowHead } from '@protocol/dataset';
 import type { DatasetPanelState, DatasetSettings } from '@protocol/datasetPanel';
 import { TuneyardError } from '@protocol/errors';
 import type { DatasetRecipe } from '@protocol/recipe';
@@ -102,12 +102,15 @@ export class DatasetModel implements Disposable {
       if (turn !== this.#opening || this.#isDisposed) return;
       const { problem: _, report: __, reportProblem: ___, ...rest } = this.#state;
       const known = opened.rows ?? rest.rows;
-      this.#state = { ...rest, opened, opening: false, rows: known, version: rest.version + 1 };
+      const { hub } = opened;
+      this.#state = { ...rest, opened, ...(hub && { hub }), opening: false, rows: known, version: rest.version + 1 };
       this.#changed.fire(this.#state);
     } catch (error) {
       if (turn !== this.#opening || this.#isDisposed) return;
       const { opened: _, report: __, ...rest } = this.#state;
-      this.#state = { ...rest, opening: false, rows: 0, problem: messageOf(error), version: rest.version + 1 };
+      const hub = error instanceof TuneyardError ? (error.data.hub as HubChoice | undefined) : undefined;
+      const problem = messageOf(error);
+      this.#state = { ...rest, ...(hub && { hub }), opening: false, rows: 0, problem, version: rest.version + 1 };
       this.#changed.fire(this.#state);
     }
   }

@@ -26,11 +26,18 @@ export interface OpenDataset {
   unsaved?: { path: string; text: string };
 }
 
+/** Of a dataset on the hub: what there is to choose from, and what was chosen. An error about the choice has it as `data.hub`. */
+export interface HubChoice {
+  configs: string[];
+  splits: string[];
+  config?: string;
+  split?: string;
+}
+
 export interface OpenedDataset {
   /** Of each source. */
   sources: { path: string; bytes: number; file_format: string; weight?: number }[];
-  /** Of a dataset on the hub: what there is to choose from, and what was chosen. */
-  hub?: { configs: string[]; splits: string[]; config?: string; split?: string };
+  hub?: HubChoice;
   columns: string[];
   format: DatasetFormat;
   /** Other formats that the columns allow. */

@@ -1,5 +1,5 @@
 /** What the dataset panel and the extension say to each other; see `panels.ts`. */
-import type { DatasetFix, DatasetReport, DatasetSample, OpenedDataset, RowHead } from './dataset';
+import type { DatasetFix, DatasetReport, DatasetSample, HubChoice, OpenedDataset, RowHead } from './dataset';
 import type { DatasetFormat } from './datasetFormats';
 
 /** What a person can try in the panel. */
@@ -32,6 +32,8 @@ export interface DatasetPanelState {
   opening: boolean;
   /** Why it cannot be shown. */
   problem?: string;
+  /** Of a dataset on the hub, also where the wrong one of them is the problem. */
+  hub?: HubChoice;
   rows: number;
   /** 0 to 1: how much of the file has been looked through for rows. */
   indexed: number;

@@ -49,13 +49,6 @@ export function wholeSet(state: DatasetPanelState, actions: WholeSetActions): Te
           : report.findings.map((finding) => findingBlock(finding, actions))
       }
     </section>
-    <section>
-      <h2>${l10n.t('New files from this data')}</h2>
-      <div class="group">
-        ${button({ label: l10n.t('Split…'), title: l10n.t('Into one file to train on and one to evaluate on'), onClick: actions.split })}
-        ${button({ label: l10n.t('Convert…'), title: l10n.t('Into another format'), onClick: actions.convert })}
-      </div>
-    </section>
     ${
       report.labels && report.labels.length > 0
         ? html`<section>
@@ -72,6 +65,13 @@ export function wholeSet(state: DatasetPanelState, actions: WholeSetActions): Te
           </section>`
         : nothing
     }
+    <section>
+      <h2>${l10n.t('New files from this data')}</h2>
+      <div class="group">
+        ${button({ label: l10n.t('Split…'), title: l10n.t('Into one file to train on and one to evaluate on'), onClick: actions.split })}
+        ${button({ label: l10n.t('Convert…'), title: l10n.t('Into another format'), onClick: actions.convert })}
+      </div>
+    </section>
   </div>`;
 }
 

@@ -146,7 +146,7 @@ function busyText({ opening, indexed, unsaved }: DatasetPanelState): string {
   return unsaved ? l10n.t('with unsaved edits') : '';
 }
 
-function controls({ settings, opened, changed, recipe }: DatasetPanelState): TemplateResult {
+function controls({ settings, opened, hub, changed, recipe }: DatasetPanelState): TemplateResult {
   const { model, max_length, train_on_prompt } = settings;
   const name = model?.split('/').filter(Boolean).at(-1);
   const isTemplate = opened && ['template', 'text', 'text-target'].includes(opened.format);
@@ -166,8 +166,8 @@ function controls({ settings, opened, changed, recipe }: DatasetPanelState): Tem
             )
           : nothing
       }
-      ${choice(l10n.t('Configuration'), opened?.hub?.configs, opened?.hub?.config, (config) => set({ config }))}
-      ${choice(l10n.t('Split'), opened?.hub?.splits, opened?.hub?.split, (split) => set({ split }))}
+      ${choice(l10n.t('Configuration'), hub?.configs, hub?.config, (config) => set({ config }))}
+      ${choice(l10n.t('Split'), hub?.splits, hub?.split, (split) => set({ split }))}
       ${numberField({
         label: l10n.t('Longest'),
         title: l10n.t('max_length: what is behind it is cut off'),
@@ -220,13 +220,12 @@ function choice(
   value: string | undefined,
   onChange: (value: string) => void,
 ): TemplateResult | typeof nothing {
-  if (value === undefined || !values || values.length < 2) return nothing;
-  return dropdown<string>(
-    label,
-    value,
-    values.map((each) => ({ value: each, label: each })),
-    onChange,
-  );
+  if (!values || values.length + Number(value === undefined) < 2) return nothing;
+  const none = value === undefined ? [{ value: '', label: l10n.t('Choose…') }] : [];
+  const each = values.map((one) => ({ value: one, label: one }));
+  return dropdown<string>(label, value ?? '', [...none, ...each], (chosen) => {
+    if (chosen !== '') onChange(chosen);
+  });
 }
 
 function formatName(format: DatasetFormat): string {

@@ -1,13 +1,11 @@
 /** Data on the hub, as a recipe names it: found, and fetched where all of it is read. */
 
+import type { HubChoice } from '@protocol/dataset';
 import { TuneyardError } from '@protocol/errors';
 import { isHubPath } from '@protocol/hubPath';
 import type { DatasetRecipe } from '@protocol/recipe';
-import { fetchHubFile, findHubFiles, type HubDataOptions, type HubSplit } from '../hub/hubDataset';
+import { fetchHubFile, findHubFiles, type HubDataOptions } from '../hub/hubDataset';
 import { testPaths } from './heldOut';
-
-/** What there was to choose from at `path`. */
-export type HubChoice = Omit<HubSplit, 'files'>;
 
 /**
  * A recipe whose paths are single files: those on the hub at a commit (`hf://…`), the others as they were.

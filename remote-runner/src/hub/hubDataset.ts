@@ -5,6 +5,7 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { ListFileEntry } from '@huggingface/hub';
+import type { HubChoice } from '@protocol/dataset';
 import { TuneyardError } from '@protocol/errors';
 import { type HubPath, hubPathText, parseHubPath } from '@protocol/hubPath';
 import { convertedLayout, type DatasetConfig, datasetLayout, matchingFiles } from './datasetLayout';
@@ -27,14 +28,9 @@ export interface HubDataOptions {
 }
 
 /** Files that are trained on, and what else there was to choose from. */
-export interface HubSplit {
-  /** `hf://` paths of single files at a commit. */
+interface HubSplit extends HubChoice {
+  /** `hf://` paths of single files at a commit. The choice is empty where the path named them itself. */
   files: string[];
-  /** Absent where the path named the files itself. */
-  config?: string;
-  split?: string;
-  configs: string[];
-  splits: string[];
 }
 
 const LISTING_FILE = '.tuneyard-listing.json';
@@ -72,7 +68,13 @@ export async function findHubFiles(
   const wanted = split ?? (chosen.splits.train ? 'train' : Object.keys(chosen.splits)[0]!);
   const files = chosen.splits[wanted];
   if (!files) {
-    throw invalid(`it has no split "${wanted}"; it has ${listed(Object.keys(chosen.splits))}.`, asked);
+    const splits = Object.keys(chosen.splits);
+    const configs = layout.configs.map(({ name }) => name);
+    throw invalid(`it has no split "${wanted}"; it has ${listed(splits)}.`, asked, {
+      configs,
+      config: chosen.name,
+      splits,
+    });
   }
   return {
     files: pinned(layout.repo, files),
@@ -245,7 +247,8 @@ async function keptListing(file: string): Promise<ListFileEntry[] | undefined> {
 }
 
 function chooseConfig(configs: readonly DatasetConfig[], name: string | undefined, asked: HubPath): DatasetConfig {
-  const names = listed(configs.map((config) => config.name));
+  const all = configs.map((config) => config.name);
+  const names = listed(all);
   const found = configs.find((config) => (name === undefined ? config.isDefault : config.name === name));
   if (found) return found;
   throw invalid(
@@ -253,6 +256,7 @@ function chooseConfig(configs: readonly DatasetConfig[], name: string | undefine
       ? `it has several configurations, and calls none the default: name one in dataset.config (${names}).`
       : `it has no configuration "${name}"; it has ${names}.`,
     asked,
+    { configs: all, splits: [] },
   );
 }
 
@@ -264,8 +268,9 @@ function listed(names: readonly string[]): string {
   return names.length > SHOWN ? `${shown} and ${names.length - SHOWN} more` : shown || 'nothing';
 }
 
-const invalid = (what: string, asked: HubPath): TuneyardError =>
-  new TuneyardError('dataset_invalid', what, { place: { file: hubPathText(asked) } });
+/** @param hub what there is to choose from */
+const invalid = (what: string, asked: HubPath, hub?: Record<string, unknown>): TuneyardError =>
+  new TuneyardError('dataset_invalid', what, { place: { file: hubPathText(asked) }, data: hub ? { hub } : {} });
 
 /** A listing comes from a server; what it names must not lead out of the folder, nor to files of our own. */
 const isInside = (path: string): boolean =>

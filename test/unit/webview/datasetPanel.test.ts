@@ -13,6 +13,7 @@ import type { Peer } from '@protocol/rpc';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { buildRunner } from '../../support/runner';
+import { StandInHub } from '../hub/standInHub';
 import { openBrowser, openPanel, type Panel, type PanelOptions, WITHOUT_CHROMIUM } from './support/panelPage';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -44,6 +45,8 @@ describe.skipIf(WITHOUT_CHROMIUM)(
       model: DatasetModel;
       revealed: number[];
       fixes: DatasetFix[];
+      /** What the extension would ask a person about. */
+      asked: string[];
       show(row: number): void;
     }
 
@@ -56,11 +59,16 @@ describe.skipIf(WITHOUT_CHROMIUM)(
     type Options = Partial<Omit<PanelOptions<DatasetHostContract, DatasetPageContract>, 'serve' | 'name'>>;
 
     /** As VS Code has it, with the runner's own process behind it. */
-    async function open(path: string, options: Options = {}): Promise<Opened> {
+    async function open(path: string, options: Options & { env?: Record<string, string> } = {}): Promise<Opened> {
       const host = new LocalHost(dir);
       const model = new DatasetModel(
         {
-          start: () => startDataset(host, { node: process.execPath, program: PROGRAM, env: { HF_HUB_OFFLINE: '1' } }),
+          start: () =>
+            startDataset(host, {
+              node: process.execPath,
+              program: PROGRAM,
+              env: options.env ?? { HF_HUB_OFFLINE: '1' },
+            }),
           modelOn: async (_, model) => model,
         },
         await targetOfData(path),
@@ -68,6 +76,7 @@ describe.skipIf(WITHOUT_CHROMIUM)(
       closing.push({ close: () => model.dispose() });
       const revealed: number[] = [];
       const fixes: DatasetFix[] = [];
+      const asked: string[] = [];
       let peer: Peer<DatasetHostContract, DatasetPageContract>;
       const done = (work: unknown) => {
         void work;
@@ -91,12 +100,15 @@ describe.skipIf(WITHOUT_CHROMIUM)(
           peer.handle('dataset/report', () => done(model.report()));
           peer.handle('dataset/cancelReport', () => done(model.cancelReport()));
           peer.handle('dataset/fix', ({ fix }) => done(fixes.push(fix)));
+          peer.handle('dataset/split', () => done(asked.push('split')));
+          peer.handle('dataset/convert', () => done(asked.push('convert')));
+          peer.handle('dataset/newRecipe', () => done(asked.push('recipe')));
           peer.handle('dataset/keep', () => null);
         },
       });
       closing.push(panel);
       await model.open();
-      return { ...panel, model, revealed, fixes, show: (row) => void peer.notify('dataset/show', { row }) };
+      return { ...panel, model, revealed, fixes, asked, show: (row) => void peer.notify('dataset/show', { row }) };
     }
 
     const pairs = (count: number) =>
@@ -224,6 +236,79 @@ describe.skipIf(WITHOUT_CHROMIUM)(
       await duplicates.locator('summary').click();
       await duplicates.getByRole('link', { name: /line/ }).first().click();
       await page.getByText(/^Line (1|41)(\D|$)/).waitFor();
+      expect(panel.complaints).toEqual([]);
+    });
+
+    it('offers the configurations and splits of a dataset on the hub, and a recipe for what is shown', async () => {
+      const card = ['plain', 'long'].map((name) => `- config_name: ${name}\n  data_dir: ${name}`).join('\n');
+      const row = (text: string) => Buffer.from(JSON.stringify({ text }));
+      const hub = new StandInHub(
+        'datasets/someone/stories',
+        new Map([
+          ['README.md', Buffer.from(`---\nconfigs:\n${card}\n---\n`)],
+          ['plain/train.jsonl', row('plain to train on')],
+          ['plain/test.jsonl', row('plain to test on')],
+          ['long/train.jsonl', row('long to train on')],
+        ]),
+      );
+      await hub.start();
+      closing.push({ close: () => hub.stop() });
+      const env = { HF_ENDPOINT: hub.endpoint, TUNEYARD_CACHE: await mkdtemp(join(dir, 'cache-')) };
+      const panel = await open('hf://datasets/someone/stories', { env });
+      const { page, model } = panel;
+      // None of them is the default.
+      expect(model.state.problem).toMatch(/dataset\.config \(plain, long\)/);
+      await page.getByRole('combobox', { name: 'Configuration' }).click();
+      await page.locator('vscode-option').getByText('plain', { exact: true }).click();
+      await page.getByText('plain to train on').first().waitFor();
+      await page.getByRole('combobox', { name: 'Split' }).click();
+      await page.locator('vscode-option').getByText('test', { exact: true }).click();
+      await page.getByText('plain to test on').first().waitFor();
+      await panel.picture('dataset-hub');
+      await page.getByRole('combobox', { name: 'Configuration' }).click();
+      await page.locator('vscode-option').getByText('long', { exact: true }).click();
+      await page.getByText('long to train on').first().waitFor();
+      expect(model.state.settings).toMatchObject({ config: 'long' });
+      expect(model.state.settings.split).toBeUndefined();
+      await page.getByText('Write a recipe…').click();
+      await page.getByRole('button', { name: 'Look at the whole set' }).click();
+      await page.getByRole('tab', { name: 'Whole set' }).click();
+      await page.getByText('Split…').click();
+      await page.getByText('Convert…').click();
+      await until(() => expect(panel.asked).toEqual(['recipe', 'split', 'convert']));
+      await panel.picture('dataset-hub-whole');
+      expect(panel.complaints).toEqual([]);
+    });
+
+    it.each([
+      ['alpaca', { instruction: 'Add.', input: '1 and 2', output: '3' }, ['1 and 2', '3']],
+      [
+        'sharegpt',
+        {
+          conversations: [
+            { from: 'human', value: 'Hi?' },
+            { from: 'gpt', value: 'Hello.' },
+          ],
+        },
+        ['Hi?', 'Hello.'],
+      ],
+      ['prompt-completion', { prompt: 'One, two,', completion: ' three' }, ['One, two,', ' three']],
+      [
+        'preference',
+        { prompt: 'Best?', chosen: ' This.', rejected: ' That.' },
+        ['Best?', ' This.', ' That.', 'Found worse'],
+      ],
+      ['classification', { text: 'Lovely.', label: 'good' }, ['Lovely.', 'label good']],
+      ['token-classification', { tokens: ['Ada', 'ran'], tags: ['PER', 'O'] }, ['Ada', 'PER']],
+    ])('shows rows of the format %s as what they are', async (format, row, texts) => {
+      const panel = await open(await write(`${format}.jsonl`, [row, row]));
+      await panel.model.set({ model: MODEL });
+      await until(() => expect(panel.model.state.opened?.format).toBe(format));
+      await until(async () => {
+        const shown = (await panel.page.locator('.sample').innerText()).replaceAll('\u200b', '');
+        for (const text of texts) expect(shown.toLowerCase()).toContain(text.toLowerCase().trim());
+      });
+      await panel.picture(`dataset-${format}`);
       expect(panel.complaints).toEqual([]);
     });
 
