@@ -1,6 +1,7 @@
 /** Fixes that a person asks for in the panel: an edit that can be undone, or new files; the old file is never replaced. */
 import { stat } from 'node:fs/promises';
-import { basename, dirname, extname, join } from 'node:path';
+import { homedir } from 'node:os';
+import { basename, extname, join } from 'node:path';
 import type { DatasetFix, DatasetFormat } from '@protocol/dataset';
 import type { DatasetPanelState } from '@protocol/datasetPanel';
 import { isHubPath } from '@protocol/hubPath';
@@ -25,7 +26,10 @@ export async function mendData(model: DatasetModel, fix: DatasetFix): Promise<vo
   const mayEdit = isTextHere(model.state) && (await stat(model.state.path)).size <= MOST_EDITED;
   const chosen = mayEdit ? await vscode.window.showQuickPick([edit, file], { title }) : file;
   if (chosen === edit) await editFile(model, fix, title);
-  else if (chosen === file) await writeFiles(model, fix, { title, suffix: fix.kind === 'drop' ? 'kept' : 'unique' });
+  else if (chosen === file) {
+    const suffix = fix.kind === 'drop' ? 'kept' : 'unique';
+    await writeFiles(model, fix, title, await newFile(model.state, { title, suffix }));
+  }
 }
 
 /** Two new files: one to train on, one to evaluate on. */
@@ -40,7 +44,8 @@ export async function splitData(model: DatasetModel): Promise<void> {
   });
   if (share === undefined) return;
   const fix = { kind: 'split', test_size: Number(share), seed: model.seed } as const;
-  await writeFiles(model, fix, { title, suffix: 'split' });
+  // Their names follow from the old one's.
+  await writeFiles(model, fix, title, besideOld(model.state));
 }
 
 /** A new file in another format. */
@@ -60,7 +65,8 @@ export async function convertData(model: DatasetModel): Promise<void> {
   );
   if (!file) return;
   const fix = { kind: 'convert', format: rows.label as DatasetFormat, file_format: file.format } as const;
-  await writeFiles(model, fix, { title, suffix: rows.label, extension: file.label });
+  const to = await newFile(model.state, { title, suffix: rows.label, extension: file.label });
+  await writeFiles(model, fix, title, to);
 }
 
 async function editFile(model: DatasetModel, fix: DatasetFix, title: string): Promise<void> {
@@ -74,14 +80,9 @@ async function editFile(model: DatasetModel, fix: DatasetFix, title: string): Pr
   vscode.window.setStatusBarMessage(l10n.t('{0} places edited; save, or undo.', ranges.length), 6000);
 }
 
-async function writeFiles(
-  model: DatasetModel,
-  fix: DatasetFix,
-  how: { title: string; suffix: string; extension?: string },
-): Promise<void> {
-  const to = await newFile(model.state, how);
+async function writeFiles(model: DatasetModel, fix: DatasetFix, title: string, to: string | undefined): Promise<void> {
   if (to === undefined) return;
-  const { paths, rows } = await withProgress(how.title, (_, signal) => model.fix(fix, to, signal));
+  const { paths, rows } = await withProgress(title, (_, signal) => model.fix(fix, to, signal));
   const said = l10n.t('{0} rows are in {1}.', rows, paths.map((each) => basename(each)).join(', '));
   const [first] = paths;
   if (model.state.host !== undefined || first === undefined) {
@@ -93,19 +94,23 @@ async function writeFiles(
     await vscode.commands.executeCommand('vscode.open', vscode.Uri.file(first));
 }
 
-/** Beside the old one; of data on the hub, in the workspace. On a host it is a path there. */
+/** The old file's path; of data on the hub, one like it in the workspace. */
+function besideOld({ path, opened }: DatasetPanelState): string {
+  if (!isHubPath(path)) return path;
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? homedir();
+  return join(folder, basename(opened?.sources[0]?.path ?? path));
+}
+
+/** Asked for, beside the old one. On a host it is a path there. */
 async function newFile(
-  { path, host, opened }: DatasetPanelState,
+  state: DatasetPanelState,
   { title, suffix, extension }: { title: string; suffix: string; extension?: string },
 ): Promise<string | undefined> {
-  const from = isHubPath(path) ? (opened?.sources[0]?.path ?? path) : path;
-  const ending = extname(from);
-  const name = `${basename(from, ending)}.${suffix}${extension ?? ending}`;
-  if (host !== undefined) {
-    const there = `${from.slice(0, from.lastIndexOf('/') + 1)}${name}`;
-    return vscode.window.showInputBox({ title, prompt: l10n.t('Where on {0}?', host), value: there });
-  }
-  const folder = isHubPath(path) ? vscode.workspace.workspaceFolders?.[0]?.uri.fsPath : dirname(path);
-  const defaultUri = folder === undefined ? undefined : vscode.Uri.file(join(folder, name));
-  return (await vscode.window.showSaveDialog({ title, ...(defaultUri && { defaultUri }) }))?.fsPath;
+  const { host } = state;
+  const old = besideOld(state);
+  const ending = extname(old);
+  const proposed = `${old.slice(0, old.length - ending.length)}.${suffix}${extension ?? ending}`;
+  if (host !== undefined)
+    return vscode.window.showInputBox({ title, prompt: l10n.t('Where on {0}?', host), value: proposed });
+  return (await vscode.window.showSaveDialog({ title, defaultUri: vscode.Uri.file(proposed) }))?.fsPath;
 }

@@ -88,6 +88,10 @@ export class StandInHub {
       response.writeHead(status, { 'content-type': 'application/json' });
       // Servers do repeat what they were sent.
       response.end(JSON.stringify({ error: `refused: ${request.headers.authorization}` }));
+    } else if (path === '/api/datasets') {
+      const name = this.repo.replace('datasets/', '');
+      const isFound = name.includes(url.searchParams.get('search') ?? '');
+      response.end(JSON.stringify(isFound ? [{ id: name, downloads: 1234, gated: false }] : []));
     } else if (path.startsWith(`${api}/revision/`)) {
       const name = path.split('/revision/')[1]!;
       const isConverted = name === 'refs/convert/parquet' && this.converted !== undefined;
