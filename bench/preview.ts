@@ -2,7 +2,8 @@
  * `npm run bench -- preview [--gigabytes N] [--file PATH] [--model FOLDER]`: what it takes to look into a data set of 2 GB. Makes the
  * file (JSON Lines, rows of 50 to 2,000 bytes), starts the runner's session as the editor does, and measures from the start of
  * the process: `open_s` until the first screen of rows is there, with their lengths in tokens; `scroll_ms`, the 95th percentile of
- * a screen of 40 rows and of a whole sample anywhere in the file; `peak_rss_mb` of the process with its threads.
+ * a screen of 40 rows and of a whole sample anywhere in the file; `peak_rss_mb` of the process with its threads. With `--report` also
+ * `report_s`, how long it takes to look at every row, and `report_peak_rss_mb`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -28,6 +29,7 @@ const { values } = parseArgs({
     model: { type: 'string', default: join(root, 'examples/default/model') },
     /** Looked at while and after the file is indexed. */
     screens: { type: 'string', default: '200' },
+    report: { type: 'boolean', default: false },
   },
 });
 const bytes = Number(values.gigabytes) * 1e9;
@@ -84,16 +86,28 @@ for (let i = 0; i < screens; i++) {
   await timed(() => peer.request('dataset/sample', { row: from }));
 }
 took.sort((a, b) => a - b);
-const status = await readFile(`/proc/${child.pid}/status`, 'utf8').catch(() => '');
-const peak = Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) / 1024;
+const peak = await peakMb();
+let report: { report_s: number; report_peak_rss_mb: number } | undefined;
+if (values.report) {
+  const begun = performance.now();
+  const { findings } = await peer.request('dataset/report', {});
+  report = { report_s: Math.round((performance.now() - begun) / 1000), report_peak_rss_mb: await peakMb() };
+  say(`findings: ${findings.map(({ kind, count }) => `${kind} ${count}`).join(', ')}`);
+}
 child.stdin.end();
 await once(child, 'exit');
 
 const scroll = took[Math.floor(0.95 * took.length)]!;
 say(`${took.length} looks: median ${took[took.length >> 1]!.toFixed(1)} ms, longest ${took.at(-1)!.toFixed(1)} ms`);
 process.stdout.write(
-  `${JSON.stringify({ bench: 'preview', open_s: Number(open_s.toFixed(3)), scroll_ms: Number(scroll.toFixed(1)), peak_rss_mb: Math.round(peak), rows, bytes: size })}\n`,
+  `${JSON.stringify({ bench: 'preview', open_s: Number(open_s.toFixed(3)), scroll_ms: Number(scroll.toFixed(1)), peak_rss_mb: peak, ...report, rows, bytes: size })}\n`,
 );
+
+/** In 10⁶ bytes. */
+async function peakMb(): Promise<number> {
+  const status = await readFile(`/proc/${child.pid}/status`, 'utf8').catch(() => '');
+  return Math.round((Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024) / 1e6);
+}
 
 async function timed(look: () => Promise<unknown>): Promise<void> {
   const start = performance.now();

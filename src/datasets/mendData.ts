@@ -1,5 +1,4 @@
 /** Fixes that a person asks for in the panel: an edit that can be undone, or new files; the old file is never replaced. */
-import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, extname, join } from 'node:path';
 import type { DatasetFix, DatasetFormat } from '@protocol/dataset';
@@ -15,15 +14,17 @@ export const MOST_EDITED = 20_000_000;
 
 const FILE_FORMATS = ['jsonl', 'json', 'csv', 'tsv', 'parquet'] as const;
 
+const isText = (path: string): boolean => !isHubPath(path) && extname(path).toLowerCase() !== '.parquet';
+
 /** Whether it is a text file of this machine. */
-export const isTextHere = ({ path, host }: DatasetPanelState): boolean =>
-  host === undefined && !isHubPath(path) && extname(path).toLowerCase() !== '.parquet';
+export const isTextHere = ({ path, host }: DatasetPanelState): boolean => host === undefined && isText(path);
 
 export async function mendData(model: DatasetModel, fix: DatasetFix): Promise<void> {
   const edit = { label: l10n.t('Edit the file'), detail: l10n.t('In the editor, unsaved: it can be undone.') };
   const file = { label: l10n.t('Write a new file'), detail: l10n.t('Beside this one, which stays as it is.') };
   const title = fix.kind === 'drop' ? l10n.t('Drop {0} rows', fix.rows.length) : l10n.t('Remove duplicates');
-  const mayEdit = isTextHere(model.state) && (await stat(model.state.path)).size <= MOST_EDITED;
+  const sources = model.state.opened?.sources ?? [];
+  const mayEdit = isTextHere(model.state) && sources.every(({ path, bytes }) => isText(path) && bytes <= MOST_EDITED);
   const chosen = mayEdit ? await vscode.window.showQuickPick([edit, file], { title }) : file;
   if (chosen === edit) await editFile(model, fix, title);
   else if (chosen === file) {
@@ -70,14 +71,20 @@ export async function convertData(model: DatasetModel): Promise<void> {
 }
 
 async function editFile(model: DatasetModel, fix: DatasetFix, title: string): Promise<void> {
-  const ranges = await withProgress(title, (_, signal) => model.edits(fix, signal));
-  const document = await vscode.workspace.openTextDocument(model.state.path);
+  const places = await withProgress(title, (_, signal) => model.edits(fix, signal));
+  const sources = model.state.opened?.sources ?? [];
   const edits = new vscode.WorkspaceEdit();
-  for (const { from_line, to_line } of ranges)
-    edits.delete(document.uri, new vscode.Range(from_line - 1, 0, to_line, 0));
+  for (const { source, from, to } of places) {
+    const path = sources[source]?.path;
+    const range = new vscode.Range(from.line - 1, from.character, to.line - 1, to.character);
+    if (path !== undefined) edits.delete(vscode.Uri.file(path), range);
+  }
   await vscode.workspace.applyEdit(edits);
-  await vscode.window.showTextDocument(document, { viewColumn: vscode.ViewColumn.One, preserveFocus: true });
-  vscode.window.setStatusBarMessage(l10n.t('{0} places edited; save, or undo.', ranges.length), 6000);
+  for (const [uri] of edits.entries()) {
+    const shown = { viewColumn: vscode.ViewColumn.One, preserveFocus: true, preview: false };
+    await vscode.window.showTextDocument(await vscode.workspace.openTextDocument(uri), shown);
+  }
+  vscode.window.setStatusBarMessage(l10n.t('{0} places edited; save, or undo.', places.length), 6000);
 }
 
 async function writeFiles(model: DatasetModel, fix: DatasetFix, title: string, to: string | undefined): Promise<void> {

@@ -1,5 +1,5 @@
 /** What the dataset panel shows: a session on the machine where the data lies, and what a person tries with it. */
-import type { DatasetFix, DatasetSample, HubChoice, OpenDataset, RowHead } from '@protocol/dataset';
+import type { DatasetEdit, DatasetFix, DatasetSample, HubChoice, OpenDataset, RowHead } from '@protocol/dataset';
 import type { DatasetPanelState, DatasetSettings } from '@protocol/datasetPanel';
 import { TuneyardError } from '@protocol/errors';
 import type { DatasetRecipe } from '@protocol/recipe';
@@ -154,7 +154,7 @@ export class DatasetModel implements Disposable {
     this.#changed.fire(this.#state);
   }
 
-  async edits(fix: DatasetFix, signal?: AbortSignal): Promise<{ from_line: number; to_line: number }[]> {
+  async edits(fix: DatasetFix, signal?: AbortSignal): Promise<DatasetEdit[]> {
     return (await this.#session()).peer.request('dataset/edits', { fix }, signal);
   }
 

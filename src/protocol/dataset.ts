@@ -152,12 +152,22 @@ export interface DatasetReport {
   cached: boolean;
 }
 
-/** What to do to the data; the answer is a new file, or the edits that an editor makes. */
+/**
+ * What to do to the data; the answer is new files, or the edits that an editor makes. Rows are dropped from all sources; what is
+ * split or converted is the first one.
+ */
 export type DatasetFix =
   | { kind: 'drop'; rows: number[] }
   | { kind: 'deduplicate'; near: boolean }
   | { kind: 'split'; test_size: number; seed: number }
   | { kind: 'convert'; format: DatasetFormat; file_format: 'jsonl' | 'json' | 'csv' | 'tsv' | 'parquet' };
+
+/** Text that an editor deletes: from (inclusive) to (exclusive), in 1-based lines and 0-based characters. */
+export interface DatasetEdit {
+  source: number;
+  from: { line: number; character: number };
+  to: { line: number; character: number };
+}
 
 export type DatasetContract = {
   requests: {
@@ -171,10 +181,13 @@ export type DatasetContract = {
     };
     /** Reads everything in a worker; progress as `dataset/progress`; can be cancelled. */
     'dataset/report': { params: Record<string, never>; result: DatasetReport };
-    /** Writes new files beside the old one (never over it). */
+    /**
+     * Writes new files beside the old ones (never over them). `to`: in place of the first one; those of other sources that lose
+     * rows get like names beside them. `rows`: in the new files.
+     */
     'dataset/fix': { params: { fix: DatasetFix; to: string }; result: { paths: string[]; rows: number } };
-    /** Edits that turn the file's text into the fixed one: line ranges to delete, from the end. Text formats only. */
-    'dataset/edits': { params: { fix: DatasetFix }; result: { from_line: number; to_line: number }[] };
+    /** Edits that turn the files' texts into the fixed ones, of each file the last ones first. Text formats only. */
+    'dataset/edits': { params: { fix: DatasetFix }; result: DatasetEdit[] };
   };
   notifications: Record<never, never>;
 };

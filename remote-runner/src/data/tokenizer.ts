@@ -168,8 +168,8 @@ interface SpecialIds {
   chatTemplate: ChatTemplate | undefined;
 }
 
-/** Words that are remembered, and of how many characters: about 10 MB. */
-const MOST_WORDS = 50_000;
+/** Words that are remembered, and of how many characters: about 4 MB. */
+const MOST_WORDS = 20_000;
 const LONGEST_WORD = 48;
 
 class FileTokenizer implements Tokenizer {
@@ -201,6 +201,8 @@ class FileTokenizer implements Tokenizer {
     if (ids.chatTemplate) this.chatTemplate = ids.chatTemplate;
     this.byteLevel = JSON.stringify(file.decoder).includes('"ByteLevel"');
     this.cutWords = wordCutter(file, library, config);
+    // What is remembered here need not be remembered there.
+    if (this.cutWords && library.model) Object.assign(library.model, { max_length_to_cache: 0 });
     this.cut = this.cutWords ?? chooseCutter(file);
 
     const bare = library.encode('a', { add_special_tokens: false });

@@ -4,6 +4,7 @@ import { openSpec } from '../index/openSpec';
 import type { RowSource } from '../index/rowSource';
 import { makeView } from '../session/makeView';
 import type { SampleView } from '../session/sampleView';
+import { collectGarbage } from '../workers/collectGarbage';
 import type { TaskHandlers } from '../workers/tasks';
 import { analyseRows } from './chunkFacts';
 
@@ -23,5 +24,7 @@ export const analyseTask: TaskHandlers['analyse'] = async ({ file, from, count, 
   // A cancellation may be waiting.
   await setImmediate();
   const rows = await source.read(from, count, signal);
-  return analyseRows(rows, setup.view, { path: source.path, maxLength: setup.maxLength, near, signal });
+  const facts = analyseRows(rows, setup.view, { path: source.path, maxLength: setup.maxLength, near, signal });
+  collectGarbage();
+  return facts;
 };

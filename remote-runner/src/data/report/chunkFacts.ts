@@ -3,7 +3,7 @@ import type { FindingKind } from '@protocol/dataset';
 import { TuneyardError } from '@protocol/errors';
 import type { SourceRow } from '../index/rowSource';
 import type { SampleView } from '../session/sampleView';
-import { BANDS, MINIMA, minHashes } from './minHash';
+import { MINIMA, minHashes } from './minHash';
 import type { ChunkFacts } from './reportTypes';
 import { findEmail, findSecret } from './secrets';
 import { textHash } from './textHash';
@@ -38,7 +38,7 @@ export function analyseRows(
     supervised: new Uint32Array(count),
     scripts: new Uint8Array(count).fill(255),
     letters: new Float64Array(SCRIPTS.length),
-    ...(options.near && { minima: new Uint8Array(MINIMA * count), bands: new Uint32Array(BANDS * count) }),
+    ...(options.near && { minima: new Uint8Array(MINIMA * count) }),
     findings: {},
     columns: [],
   };
@@ -90,12 +90,11 @@ export function analyseRows(
     facts.lengths[i] = seen.length;
     facts.supervised[i] = seen.supervised;
     if (seen.length > options.maxLength) find('truncated', `${seen.length} tokens`);
-    if (!facts.minima || !facts.bands || seen.text === undefined) continue;
+    if (!facts.minima || seen.text === undefined) continue;
     const near = minHashes(seen.text);
     if (!near) continue;
     facts.flags[i] = USABLE | HAS_MINHASH;
-    facts.minima.set(near.bytes, MINIMA * i);
-    facts.bands.set(near.bands, BANDS * i);
+    facts.minima.set(near, MINIMA * i);
   }
   facts.columns = [...columns];
   if (labels.size <= MOST_LABELS) facts.labels = [...labels];

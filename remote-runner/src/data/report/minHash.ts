@@ -3,11 +3,12 @@
  *
  * A text is the set of its runs of 3 words (of 5 characters, where a script has no spaces), in lower case, without marks. Two
  * texts are near-duplicates when their sets have a Jaccard similarity of about 0.8: of 64 minima, all drawn with a fixed seed, at
- * least 0.8 agree. Only pairs of which 4 minima in a row agree in one of 16 bands are compared: of pairs with
- * similarity s that is 1 − (1 − s⁴)¹⁶, which is 0.9998 at 0.8 and 0.64 at 0.5.
+ * least 0.8 agree. Of a minimum its last byte is kept. Only pairs of which 4 bytes in a row agree in one of 16 bands are compared:
+ * of pairs with similarity s that is 1 − (1 − s⁴)¹⁶, which is 0.9998 at 0.8 and 0.64 at 0.5.
  */
 export const MINIMA = 64;
 const ROWS_A_BAND = 4;
+/** A band is 32 bits of the minima's bytes. */
 export const BANDS = MINIMA / ROWS_A_BAND;
 const WORDS = 3;
 const CHARACTERS = 5;
@@ -24,16 +25,8 @@ const UNSPACED =
 /** Odd multipliers and masks of the 64 functions; always the same ones. */
 const [MULTIPLIERS, MASKS] = constants();
 
-/** What is kept of a text to compare it. */
-export interface MinHashes {
-  /** [64] the last byte of each minimum. */
-  bytes: Uint8Array;
-  /** [16] */
-  bands: Uint32Array;
-}
-
-/** @returns undefined for a text that is too short */
-export function minHashes(text: string): MinHashes | undefined {
+/** @returns [64] the last byte of each minimum; undefined for a text that is too short */
+export function minHashes(text: string): Uint8Array | undefined {
   const shingles = shingleHashes(text.slice(0, MOST_CHARACTERS));
   if (shingles.length < FEWEST) return undefined;
   const minima = new Uint32Array(MINIMA).fill(0xffffffff);
@@ -44,13 +37,7 @@ export function minHashes(text: string): MinHashes | undefined {
       if (value < minima[i]!) minima[i] = value;
     }
   }
-  const bands = new Uint32Array(BANDS);
-  for (let band = 0; band < BANDS; band++) {
-    let key = band;
-    for (let i = 0; i < ROWS_A_BAND; i++) key = mix(key ^ minima[band * ROWS_A_BAND + i]!);
-    bands[band] = key;
-  }
-  return { bytes: Uint8Array.from(minima, (value) => value & 0xff), bands };
+  return Uint8Array.from(minima, (value) => value & 0xff);
 }
 
 /** About how similar two texts are (Jaccard), from the last bytes of their minima; a byte agrees by chance once in 256. */

@@ -13,8 +13,6 @@ export interface NearOptions {
   rows: number;
   /** [rows·64] */
   minima: Uint8Array;
-  /** [rows·16] */
-  bands: Uint32Array;
   /** Whether a row has minima. */
   has(row: number): boolean;
   isTrained(row: number): boolean;
@@ -32,7 +30,8 @@ export interface NearRows {
 
 /** One band after the other: 8 bytes a row at a time. @throws TuneyardError `cancelled` */
 export async function findNearRows(options: NearOptions): Promise<NearRows> {
-  const { rows, minima, bands } = options;
+  const { rows, minima } = options;
+  const bands = new Uint32Array(minima.buffer, minima.byteOffset, BANDS * rows);
   const earlier = new Int32Array(rows).fill(-1);
   const trained = new Int32Array(rows).fill(-1);
   const minimaOf = (row: number) => minima.subarray(MINIMA * row, MINIMA * (row + 1));

@@ -1,6 +1,6 @@
 /**
- * Puts together what is found in chunks of rows. Memory: 23 bytes a row, 8 to 16 more for the table of texts, and 128 for each of the first
- * million rows, among which near-duplicates are looked for.
+ * Puts together what is found in chunks of rows. Memory: 16 bytes a row (24 with a filter), 6 to 12 more for the table of texts, and
+ * 64 for each of the first million rows, among which near-duplicates are looked for.
  */
 import type { DatasetReport, Finding, FindingKind } from '@protocol/dataset';
 import { FINDING_KINDS } from '@protocol/dataset';
@@ -8,7 +8,7 @@ import { adviceFor } from './advice';
 import { HAS_MINHASH, LEFT_OUT, MOST_FINDINGS, MOST_LABELS, USABLE } from './chunkFacts';
 import { findingText } from './findingText';
 import { lengthBins, lengthFigures } from './lengths';
-import { BANDS, MINIMA } from './minHash';
+import { MINIMA } from './minHash';
 import { findNearRows } from './nearRows';
 import { HELD_OUT, isTrained, partsOf } from './partsOf';
 import type { ChunkFacts, ChunkFinding, ReportParams } from './reportTypes';
@@ -33,7 +33,6 @@ export class ReportMaker {
   readonly #scripts: Uint8Array;
   readonly #compared: number;
   readonly #minima: Uint8Array;
-  readonly #bands: Uint32Array;
   readonly #letters = new Float64Array(SCRIPTS.length);
   /** Tokens before truncation → rows. */
   readonly #lengths = new Map<number, number>();
@@ -45,9 +44,9 @@ export class ReportMaker {
   #trainSupervised = 0;
   #truncated = 0;
   #usable = 0;
-  readonly #tokensOf: Uint32Array;
-  readonly #supervisedOf: Uint32Array;
-  /** [rows] as `partsOf`, once all rows were seen. */
+  /** [rows] With a filter, which rows train is known only when all were seen. */
+  readonly #later: { tokens: Uint32Array; supervised: Uint32Array } | undefined;
+  /** [rows] as `partsOf`. */
   #parts: Uint8Array = new Uint8Array(0);
 
   constructor(
@@ -67,9 +66,11 @@ export class ReportMaker {
     this.#scripts = new Uint8Array(first);
     this.#compared = Math.min(first, MOST_COMPARED);
     this.#minima = new Uint8Array(MINIMA * this.#compared);
-    this.#bands = new Uint32Array(BANDS * this.#compared);
-    this.#tokensOf = new Uint32Array(first);
-    this.#supervisedOf = new Uint32Array(first);
+    if (params.view.recipe.filter) {
+      this.#later = { tokens: new Uint32Array(first), supervised: new Uint32Array(first) };
+    } else {
+      this.#learnParts();
+    }
   }
 
   wantsNear(file: number, from: number, count: number): boolean {
@@ -82,10 +83,7 @@ export class ReportMaker {
     this.#lines.set(facts.lines, first);
     this.#hashes.set(facts.hashes, 2 * first);
     this.#scripts.set(facts.scripts, first);
-    if (facts.minima && facts.bands) {
-      this.#minima.set(facts.minima, MINIMA * first);
-      this.#bands.set(facts.bands, BANDS * first);
-    }
+    if (facts.minima) this.#minima.set(facts.minima, MINIMA * first);
     for (let i = 0; i < SCRIPTS.length; i++) this.#letters[i]! += facts.letters[i]!;
     const { maxLength } = this.params.view;
     for (let i = 0; i < facts.count; i++) {
@@ -97,8 +95,12 @@ export class ReportMaker {
       this.#tokens += kept;
       this.#supervised += facts.supervised[i]!;
       if (length > maxLength) this.#truncated++;
-      this.#tokensOf[first + i] = kept;
-      this.#supervisedOf[first + i] = facts.supervised[i]!;
+      if (this.#later) {
+        this.#later.tokens[first + i] = kept;
+        this.#later.supervised[first + i] = facts.supervised[i]!;
+      } else {
+        this.#train(this.#parts[first + i]!, kept, facts.supervised[i]!);
+      }
     }
     for (const kind of FINDING_KINDS) {
       const mine = facts.findings[kind];
@@ -119,7 +121,7 @@ export class ReportMaker {
 
   /** @throws TuneyardError `cancelled` */
   async finish(signal: AbortSignal): Promise<DatasetReport> {
-    this.#learnParts();
+    if (this.#later) this.#learnParts();
     const twins = this.#duplicates();
     await this.#nearDuplicates(twins, signal);
     const scripts = this.#languages();
@@ -142,8 +144,7 @@ export class ReportMaker {
         continue;
       }
       train += part;
-      this.#trainTokens += part * this.#tokensOf[row]!;
-      this.#trainSupervised += part * this.#supervisedOf[row]!;
+      if (this.#later) this.#train(part, this.#later.tokens[row]!, this.#later.supervised[row]!);
     }
     return {
       rows: this.#total,
@@ -176,7 +177,7 @@ export class ReportMaker {
 
   /** In their order. @throws TuneyardError `cancelled` */
   async duplicateRows(near: boolean, signal: AbortSignal): Promise<Uint32Array> {
-    this.#learnParts();
+    if (this.#later) this.#learnParts();
     const twins = this.#duplicates();
     if (near)
       await this.#nearDuplicates(twins, signal, (row) => {
@@ -185,6 +186,13 @@ export class ReportMaker {
     const rows: number[] = [];
     for (let row = 0; row < twins.length; row++) if (twins[row]! & 1) rows.push(row);
     return Uint32Array.from(rows);
+  }
+
+  /** @param times that the row is trained on, or that it is held out */
+  #train(times: number, tokens: number, supervised: number): void {
+    if (!isTrained(times)) return;
+    this.#trainTokens += times * tokens;
+    this.#trainSupervised += times * supervised;
   }
 
   #learnParts(): void {
@@ -196,19 +204,19 @@ export class ReportMaker {
   #duplicates(): Uint8Array {
     const twins = new Uint8Array(this.#total);
     const all = new RowTable(this.#hashes, this.#usable);
-    /** For each text the first row that is trained on. */
-    const trained = new RowTable(this.#hashes, this.#usable);
+    let held = 0;
     for (let row = 0; row < this.#total; row++) {
       if (!(this.#flags[row]! & USABLE)) continue;
+      if (this.#parts[row] === HELD_OUT) held++;
       const first = all.firstLike(row);
-      if (isTrained(this.#parts[row])) trained.firstLike(row);
       if (first === row) continue;
       twins[row] = 1;
       this.#add('duplicate', this.#pair(row, first));
     }
+    const trained = this.#trainedTwins(held);
     for (let row = 0; row < this.#total; row++) {
       if (this.#parts[row] !== HELD_OUT || !(this.#flags[row]! & USABLE)) continue;
-      const other = trained.like(row);
+      const other = trained(row);
       if (other === undefined) continue;
       twins[row] = twins[row]! | 2;
       this.#add('leakage', this.#pair(row, other, 'the same'));
@@ -216,11 +224,26 @@ export class ReportMaker {
     return twins;
   }
 
+  /** @param held how many rows are held out @returns for one of them the first row with its text that is trained on */
+  #trainedTwins(held: number): (row: number) => number | undefined {
+    // Those that are held out are fewer than those that are trained on.
+    const table = new RowTable(this.#hashes, held);
+    const twinOf = new Map<number, number>();
+    for (let row = 0; row < this.#total; row++) {
+      if (this.#parts[row] === HELD_OUT && this.#flags[row]! & USABLE) table.firstLike(row);
+    }
+    for (let row = 0; held > 0 && row < this.#total; row++) {
+      if (!isTrained(this.#parts[row]) || !(this.#flags[row]! & USABLE)) continue;
+      const like = table.like(row);
+      if (like !== undefined && !twinOf.has(like)) twinOf.set(like, row);
+    }
+    return (row) => twinOf.get(table.like(row) ?? -1);
+  }
+
   async #nearDuplicates(twins: Uint8Array, signal: AbortSignal, see?: (row: number) => void): Promise<void> {
     const { earlier, trained } = await findNearRows({
       rows: this.#compared,
       minima: this.#minima,
-      bands: this.#bands,
       has: (row) => (this.#flags[row]! & HAS_MINHASH) !== 0,
       isTrained: (row) => isTrained(this.#parts[row]),
       isHeldOut: (row) => this.#parts[row] === HELD_OUT,

@@ -24,10 +24,18 @@ export interface ReportParams extends PrepareParams {
 }
 
 export interface PartsParams {
+  files: SourceSpec[];
   recipe: DatasetRecipe;
   seed: number;
   rows: number[];
   heldOut: boolean[];
+}
+
+export interface RowParts {
+  /** [rows] as `partsOf`. */
+  parts: Uint8Array;
+  /** [rows] 1: by the recipe's filter. */
+  leftOut?: Uint8Array;
 }
 
 export interface ChunkFinding {
@@ -54,9 +62,8 @@ export interface ChunkFacts {
   scripts: Uint8Array;
   /** [SCRIPTS.length] letters */
   letters: Float64Array;
-  /** [count·64], [count·16]; undefined where near-duplicates are not looked for any more */
+  /** [count·64]; undefined where near-duplicates are not looked for any more */
   minima?: Uint8Array;
-  bands?: Uint32Array;
   /** At most MOST_FINDINGS a kind. */
   findings: Partial<Record<FindingKind, { count: number; rows: ChunkFinding[] }>>;
   /** Undefined: too many different ones. */

@@ -29,11 +29,6 @@ export class RowTable {
     return known > 0 ? known - 1 : undefined;
   }
 
-  /** Puts a row in the place of the one with its text. */
-  replace(row: number): void {
-    this.#slots[this.#find(row)] = row + 1;
-  }
-
   #find(row: number): number {
     const { hashes } = this;
     const high = hashes[2 * row]!;

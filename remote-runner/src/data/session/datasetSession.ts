@@ -1,7 +1,15 @@
 /** A dataset that is being looked at: its files, opened where they lie, and the rows as the model sees them. */
 import { homedir } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
-import type { DatasetFix, DatasetReport, DatasetSample, OpenDataset, OpenedDataset, RowHead } from '@protocol/dataset';
+import type {
+  DatasetEdit,
+  DatasetFix,
+  DatasetReport,
+  DatasetSample,
+  OpenDataset,
+  OpenedDataset,
+  RowHead,
+} from '@protocol/dataset';
 import { TuneyardError } from '@protocol/errors';
 import { isHubPath } from '@protocol/hubPath';
 import type { DatasetRecipe } from '@protocol/recipe';
@@ -58,6 +66,8 @@ export class DatasetSession {
   #batchSize = 8;
   /** Of each row, as `partsOf`; once all rows are counted. */
   #parts: Uint8Array | undefined;
+  /** With a filter, once its rows are known. */
+  #leftOut: Uint8Array | undefined;
   #mates: ((row: number) => readonly number[] | undefined) | undefined;
   #weights: number | undefined;
   #learning = false;
@@ -114,6 +124,7 @@ export class DatasetSession {
     this.#seed = params.seed;
     this.#batchSize = params.batch_size ?? 8;
     this.#parts = undefined;
+    this.#leftOut = undefined;
     this.#mates = undefined;
     this.#weights = model?.weights;
     this.#view = new SampleView({ ...this.#spec, tokenizer: model?.tokenizer });
@@ -238,25 +249,26 @@ export class DatasetSession {
   }
 
   /** @throws TuneyardError as `fixEdits` */
-  async edits(fix: DatasetFix, tell: Tell, caller?: AbortSignal): Promise<{ from_line: number; to_line: number }[]> {
+  async edits(fix: DatasetFix, tell: Tell, caller?: AbortSignal): Promise<DatasetEdit[]> {
     return fixEdits(fix, await this.#fixContext(tell, caller));
   }
 
-  /** Fixes are of the first file: rows of another one are that one's matter. */
   async #fixContext(tell: Tell, caller?: AbortSignal): Promise<FixContext> {
     const view = this.#opened();
     const signal = this.#until(caller);
     await this.#fetchAll(tell, signal);
-    const file = this.#files[0]!;
-    await orAborted(file.source.whole, signal);
-    if (file.source.problem) throw file.source.problem;
+    const files = this.#files;
+    for (const { source } of files) {
+      await orAborted(source.whole, signal);
+      if (source.problem) throw source.problem;
+    }
     return {
-      source: file.source,
+      sources: files,
       view,
       signal,
       tell: (done, total) => tell({ done, total }),
       duplicates: async (near) => {
-        const params = await this.#reportParams([file], signal);
+        const params = await this.#reportParams(files, signal);
         return this.#inThread('duplicates', { ...params, near }, tell, signal);
       },
     };
@@ -322,21 +334,24 @@ export class DatasetSession {
   #learnParts(): void {
     const { recipe } = this.#spec!;
     // Packed data is split by blocks, not by rows.
-    // What a filter leaves out is known only when every row was read.
-    if (this.#parts || !this.#done || recipe.pack || recipe.filter) return;
+    if (this.#parts || !this.#done || recipe.pack) return;
+    // For a filter every row is read: not over a network.
+    if (recipe.filter && this.#files.some(({ source }) => isHubPath(source.path))) return;
     const rows = this.#files.map(({ source }) => source.rows);
     const heldOut = this.#files.map(({ split }) => split === 'eval');
-    if (this.#rows <= MOST_ROWS_AT_ONCE) {
+    if (!recipe.filter && this.#rows <= MOST_ROWS_AT_ONCE) {
       this.#parts = partsOf(recipe, this.#seed, rows, heldOut);
       return;
     }
     if (this.#learning) return;
     this.#learning = true;
     const { signal } = this.#opening;
-    this.#inThread('parts', { recipe, seed: this.#seed, rows, heldOut }, () => {}, signal)
-      .then((parts) => {
+    const files = this.#files.map(({ source }) => source.spec());
+    this.#inThread('parts', { files, recipe, seed: this.#seed, rows, heldOut }, () => {}, signal)
+      .then(({ parts, leftOut }) => {
         if (signal.aborted) return;
         this.#parts = parts;
+        this.#leftOut = leftOut;
         // Whoever shows rows may ask for them again.
         this.#tellIndexed();
       })
@@ -349,17 +364,16 @@ export class DatasetSession {
   /** To the longest of its batch in the first epoch; undefined where that is not known. */
   async #paddingOf(sample: DatasetSample, signal?: AbortSignal): Promise<number | undefined> {
     const { recipe, maxLength } = this.#spec!;
-    const file = this.#files[0]!;
-    const { rows } = file.source;
-    const isMixed = recipe.pack || recipe.filter || recipe.sources || recipe.weight !== undefined;
-    const isKnown = sample.source === 0 && this.#done && rows <= MOST_ROWS_AT_ONCE && !isMixed;
+    const isKnown = this.#done && this.#rows <= MOST_ROWS_AT_ONCE && !recipe.pack && (!recipe.filter || this.#leftOut);
     if (!isKnown || sample.length === 0 || sample.problem !== undefined) return undefined;
-    this.#mates ??= batchMates(recipe, { rows, seed: this.#seed, batchSize: this.#batchSize });
+    const counts = this.#files.filter(({ split }) => split !== 'eval').map(({ source }) => source.rows);
+    const how = { counts, seed: this.#seed, batchSize: this.#batchSize, leftOut: this.#leftOut };
+    this.#mates ??= batchMates(recipe, how);
     let longest = 0;
     for (const row of this.#mates(sample.row) ?? []) {
-      const [mate] = await file.source.read(row, 1, signal);
-      if (!mate || mate.bytes > MOST_COUNTED) return undefined;
-      longest = Math.max(longest, this.#view!.facts(mate, file.source.path, true).length ?? 0);
+      const [mate] = await this.#read(row, 1, signal);
+      if (!mate || mate.row.bytes > MOST_COUNTED) return undefined;
+      longest = Math.max(longest, this.#view!.facts(mate.row, mate.source.source.path, true).length ?? 0);
     }
     return longest === 0 ? undefined : Math.min(longest, maxLength) - Math.min(sample.length, maxLength);
   }

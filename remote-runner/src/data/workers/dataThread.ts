@@ -11,7 +11,7 @@ interface Waiting {
 }
 
 /** Without it each thread lets 48 MB of garbage gather. */
-const LIMITS = { maxYoungGenerationSizeMb: 16 };
+const LIMITS = { maxYoungGenerationSizeMb: 8 };
 
 export class DataThread {
   readonly #worker: Worker;

@@ -1,7 +1,7 @@
 /** A thread that reads data: what takes long happens here, so that who asks is answered meanwhile. */
 import { parentPort } from 'node:worker_threads';
 import { analyseTask, prepareTask } from '../report/analyseTask';
-import { partsOf } from '../report/partsOf';
+import { partsTask } from '../report/partsTask';
 import { duplicatesTask, reportTask } from '../report/reportTask';
 import { indexTask } from './indexTask';
 import type { TaskHandlers, TaskName } from './tasks';
@@ -10,7 +10,7 @@ import { type FromWorker, type ToWorker, toPlain } from './workerMessages';
 
 const handlers: TaskHandlers = {
   index: indexTask,
-  parts: async ({ recipe, seed, rows, heldOut }) => partsOf(recipe, seed, rows, heldOut),
+  parts: partsTask,
   tokenize: tokenizeTask,
   prepare: prepareTask,
   analyse: analyseTask,

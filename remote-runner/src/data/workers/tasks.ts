@@ -3,15 +3,22 @@
 import type { DatasetReport } from '@protocol/dataset';
 import type { IndexPiece } from '../index/buildIndex';
 import type { ScannerKind } from '../index/scanner';
-import type { AnalyseParams, ChunkFacts, PartsParams, PrepareParams, ReportParams } from '../report/reportTypes';
+import type {
+  AnalyseParams,
+  ChunkFacts,
+  PartsParams,
+  PrepareParams,
+  ReportParams,
+  RowParts,
+} from '../report/reportTypes';
 import type { PackedSamples } from './packedSamples';
 import type { TokenizeParams } from './tokenizeParams';
 
 export interface Tasks {
   /** Goes through a file; the index comes in pieces. */
   index: { params: { path: string; kind: ScannerKind; hasHeader: boolean }; piece: IndexPiece; result: null };
-  /** Which rows train and which are held out. */
-  parts: { params: PartsParams; piece: never; result: Uint8Array };
+  /** Which rows train and which are held out; with a filter also which are left out. */
+  parts: { params: PartsParams; piece: never; result: RowParts };
   /** Rows as training sees them. */
   tokenize: { params: TokenizeParams; piece: never; result: PackedSamples };
   /** Before `analyse`. */

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import type { DatasetFix } from '@protocol/dataset';
+import type { DatasetEdit, DatasetFix } from '@protocol/dataset';
 import { readRows } from '@runner/data/readers';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -29,6 +29,20 @@ async function values(path: string): Promise<unknown[]> {
   const rows: unknown[] = [];
   for await (const row of readRows(path)) rows.push(row.values);
   return rows;
+}
+
+/** Whole lines, both included. */
+const lines = (from: number, to: number, source = 0) => ({
+  source,
+  from: { line: from, character: 0 },
+  to: { line: to + 1, character: 0 },
+});
+
+/** What an editor has after the edits. */
+function edited(text: string, edits: readonly DatasetEdit[]): string {
+  const starts = [0, ...[...text.matchAll(/\r\n|\r|\n/g)].map(({ index, 0: end }) => index + end.length)];
+  const at = ({ line, character }: DatasetEdit['from']) => (starts[line - 1] ?? text.length) + character;
+  return edits.reduce((now, { from, to }) => now.slice(0, at(from)) + now.slice(at(to)), text);
 }
 
 const drop = (...rows: number[]): DatasetFix => ({ kind: 'drop', rows });
@@ -74,11 +88,77 @@ describe('dropping rows', () => {
   it('is a list of line ranges for an editor, the last ones first', async () => {
     await open('data.csv', 'text\na\n"b\nb"\nc\nd\ne\n');
     const edits = (wanted: DatasetFix) => session!.peer.request('dataset/edits', { fix: wanted });
-    expect(await edits(drop(4, 1, 2))).toEqual([
-      { from_line: 7, to_line: 7 },
-      { from_line: 3, to_line: 5 },
-    ]);
+    expect(await edits(drop(4, 1, 2))).toEqual([lines(7, 7), lines(3, 5)]);
     await expect(edits({ kind: 'split', test_size: 0.5, seed: 1 })).rejects.toMatchObject({ code: 'usage' });
+  });
+});
+
+describe('an array', () => {
+  const rows = ['{"text":"a"}', '{ "text": "b, ]" }', '{"text":"c"}', '{"text":"d"}'];
+  it.each([
+    ['on one line', `[${rows.join(',')}]`],
+    ['a row a line', `[\n  ${rows.join(',\n  ')}\n]\n`],
+    ['with other line ends, and a comma first', `[\r\n${rows.join('\r\n, ')}\r\n]`],
+    ['in an object', `{"version": 1, "data": [${rows.join(' ,\n')}]}`],
+  ])('%s stays one whatever is taken out of it in an editor', async (_, text) => {
+    await open('data.json', text);
+    for (const gone of [[0], [3], [1, 2], [2, 3], [0, 3], [0, 1, 2, 3]]) {
+      const edits = await session!.peer.request('dataset/edits', { fix: drop(...gone) });
+      const parsed = JSON.parse(edited(text, edits)) as { data: unknown } | unknown[];
+      const kept = rows.filter((__, i) => !gone.includes(i)).map((row) => JSON.parse(row));
+      expect(Array.isArray(parsed) ? parsed : parsed.data).toEqual(kept);
+    }
+  });
+
+  it('is edited as the editor has it, not as it was saved', async () => {
+    const path = await open('data.json', `[${rows.join(',')}]`);
+    const unsaved = `[\n${rows.slice(1).join(',\n')}\n]`;
+    await session!.peer.request('dataset/open', opening(path, { unsaved }));
+    const edits = await session!.peer.request('dataset/edits', { fix: drop(0) });
+    expect(JSON.parse(edited(unsaved, edits))).toEqual(rows.slice(2).map((row) => JSON.parse(row)));
+  });
+});
+
+describe('several files', () => {
+  const files = {
+    'a.jsonl': '{"text":"1"}\n{"text":"2"}\n',
+    'b.json': '[{"text":"2"},{"text":"3"}]',
+    'c.jsonl': '{"text":"4"}\n',
+  };
+  async function openAll(): Promise<string> {
+    const dir = folder(files);
+    session = await openSession();
+    const sources = ['b.json', 'c.jsonl'].map((name) => ({ path: join(dir, name) }));
+    await session.peer.request('dataset/open', opening(join(dir, 'a.jsonl'), { sources }));
+    return dir;
+  }
+
+  it('lose rows each in a file beside it, or in its own editor; those that lose none stay alone', async () => {
+    const dir = await openAll();
+    const { paths, rows } = await fix(join(dir, 'a.jsonl'), drop(0, 3), 'a.kept.jsonl');
+    expect(paths).toEqual([join(dir, 'a.kept.jsonl'), join(dir, 'b.kept.json')]);
+    expect(rows).toBe(2);
+    expect(await values(paths[0]!)).toEqual([{ text: '2' }]);
+    expect(await values(paths[1]!)).toEqual([{ text: '2' }]);
+    expect(readdirSync(dir).length).toBe(5);
+    const edits = await session!.peer.request('dataset/edits', { fix: drop(0, 3) });
+    expect(edits.map(({ source }) => source)).toEqual([0, 1]);
+    expect(edited(files['b.json'], edits.slice(1))).toBe('[{"text":"2"}]');
+  });
+
+  it('lose what one says after another', async () => {
+    const dir = await openAll();
+    const { paths } = await fix(join(dir, 'a.jsonl'), { kind: 'deduplicate', near: false }, 'a.unique.jsonl');
+    expect(paths).toEqual([join(dir, 'b.unique.json')]);
+    expect(await values(paths[0]!)).toEqual([{ text: '3' }]);
+  });
+
+  it('all get their new files, or none does', async () => {
+    const dir = await openAll();
+    writeFileSync(join(dir, 'b.kept.json'), 'mine');
+    await expect(fix(join(dir, 'a.jsonl'), drop(0, 3), 'a.kept.jsonl')).rejects.toMatchObject({ code: 'usage' });
+    expect(readdirSync(dir).sort()).toEqual(['a.jsonl', 'b.json', 'b.kept.json', 'c.jsonl']);
+    expect(readFileSync(join(dir, 'b.kept.json'), 'utf8')).toBe('mine');
   });
 });
 
@@ -96,8 +176,8 @@ describe('other fixes', () => {
     await fix(path, { kind: 'deduplicate', near: true }, 'near.jsonl');
     expect(await texts('near.jsonl')).toEqual([rows[0], rows[1], 'short']);
     expect(await session!.peer.request('dataset/edits', { fix: { kind: 'deduplicate', near: false } })).toEqual([
-      { from_line: 6, to_line: 6 },
-      { from_line: 3, to_line: 3 },
+      lines(6, 6),
+      lines(3, 3),
     ]);
   });
 

@@ -66,6 +66,52 @@ describe('a dataset session', () => {
     expect(heads[0]!.length).toBeGreaterThan(0);
   });
 
+  it('says so too where files are mixed with weights and rows are filtered, once all rows were read', async () => {
+    session = await openSession();
+    const row = (i: number) => JSON.stringify({ text: `${i}: ${'w '.repeat(1 + ((i * 7) % 13))}`, n: i });
+    const dir = folder({
+      'a.jsonl': Array.from({ length: 20 }, (_, i) => row(i)).join('\n'),
+      'b.jsonl': Array.from({ length: 15 }, (_, i) => row(20 + i)).join('\n'),
+    });
+    const mixed = { sources: [{ path: join(dir, 'b.jsonl'), weight: 2 }], filter: [{ column: 'n', min: 5 }] };
+    const open = { ...opening(join(dir, 'a.jsonl'), { model, ...mixed }), batch_size: 4 };
+    await session.peer.request('dataset/open', open);
+    let heads = await session.peer.request('dataset/rows', { from: 0, count: 35 });
+    await expect
+      .poll(
+        async () => {
+          heads = await session!.peer.request('dataset/rows', { from: 0, count: 35 });
+          return heads.filter(({ split }) => split !== undefined).length;
+        },
+        { timeout: 20_000 },
+      )
+      .toBe(30);
+    expect(heads.slice(0, 5).map(({ left_out }) => left_out)).toEqual(Array(5).fill(true));
+    const tokenizer = await loadTokenizer(model);
+    const { train, eval: held } = await loadDataset(open.dataset, {
+      tokenizer,
+      maxLength: 512,
+      seed: 42,
+      baseDir: dir,
+    });
+    const lengths = (rows: readonly { inputIds: Int32Array }[]) => rows.map(({ inputIds }) => inputIds.length).sort();
+    expect(
+      heads
+        .filter(({ split }) => split === 'eval')
+        .map(({ length }) => length)
+        .sort(),
+    ).toEqual(lengths(held));
+    // A row's first batch, as the run has it.
+    const plan = planEpoch({ n: train.length, batchSize: 4, accumulation: 1, seed: 42, epoch: 0 }).flat();
+    for (const { row, split, length } of heads.filter((head) => head.split === 'train').slice(0, 8)) {
+      const mine = (i: number) => tokenizer.decode(train[i]!.inputIds).startsWith(`${row}:`);
+      const batch = plan.find((samples) => samples.some(mine))!;
+      const longest = Math.max(...batch.map((i) => train[i]!.inputIds.length));
+      const seen = await session.peer.request('dataset/sample', { row });
+      expect([split, seen?.padding]).toEqual(['train', longest - length!]);
+    }
+  });
+
   it('says which part of the data a row is in, and what padding it gets in its batch, as the run will have it', async () => {
     session = await openSession();
     const words = (n: number) => 'word '.repeat(1 + ((n * 7) % 23)).trim();
