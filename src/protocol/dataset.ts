@@ -49,6 +49,8 @@ export interface OpenedDataset {
   tokenizer?: { path: string; vocab_size: number; has_chat_template: boolean };
   /** The model's weights, for advice on how much data there is. */
   model_weights?: number;
+  /** What is listed are the blocks that rows are packed into. */
+  packed?: true;
   /** Known once the file is indexed; `dataset/indexed` tells. */
   rows?: number;
   warnings: string[];

@@ -32,6 +32,8 @@ const PAGE = 200;
 
 let state: DatasetPanelState | undefined;
 let selected = kept?.row ?? 0;
+/** Where the rows begin that are selected together; the row itself where it is the only one. */
+let anchor = selected;
 let tab: Kept['tab'] = kept?.tab ?? 'samples';
 let sample: DatasetSample | null | undefined;
 let most = FIRST_TOKENS;
@@ -40,7 +42,7 @@ const heads = new Map<number, RowHead>();
 const asked = new Set<number>();
 
 peer.on('dataset/changed', take);
-peer.on('dataset/show', ({ row }) => select(row, false));
+peer.on('dataset/show', ({ row }) => select(row, { reveal: false }));
 
 function take(changed: DatasetPanelState): void {
   state = changed;
@@ -50,6 +52,7 @@ function take(changed: DatasetPanelState): void {
     heads.clear();
     asked.clear();
     if (changed.rows > 0) selected = Math.min(selected, changed.rows - 1);
+    anchor = selected;
     void loadSample();
   }
   draw();
@@ -57,9 +60,11 @@ function take(changed: DatasetPanelState): void {
 
 const remember = () => keep({ ...(state && { path: state.path, host: state.host }), row: selected, tab });
 
-function select(row: number, reveal = true): void {
+/** @param extend to this row from where the selection began */
+function select(row: number, { reveal = true, extend = false } = {}): void {
   if (!state || row < 0) return;
   selected = state.rows > 0 ? Math.min(row, state.rows - 1) : row;
+  if (!extend) anchor = selected;
   most = FIRST_TOKENS;
   tab = 'samples';
   remember();
@@ -268,6 +273,7 @@ function list(now: DatasetPanelState): TemplateResult {
     role="listbox"
     tabindex="0"
     aria-label=${l10n.t('Samples')}
+    aria-multiselectable="true"
     aria-activedescendant="row-${selected}"
     @scroll=${(event: Event) => {
       top = (event.target as HTMLElement).scrollTop;
@@ -285,11 +291,11 @@ function rowLine(row: number, longest: number): TemplateResult {
   const isOver = head?.length !== undefined && head.length > longest;
   return html`<div
     id="row-${row}"
-    class="row ${row === selected ? 'selected' : ''}"
+    class="row ${isSelected(row) ? 'selected' : ''}"
     role="option"
-    aria-selected=${row === selected}
+    aria-selected=${isSelected(row)}
     title=${titleOf(head)}
-    @click=${() => select(row)}
+    @click=${({ shiftKey }: MouseEvent) => select(row, { extend: shiftKey })}
   >
     <span class="line">${head?.line ?? ''}</span>
     <span class=${head?.problem === undefined ? 'mark' : 'mark odd'}
@@ -310,7 +316,20 @@ function titleOf(head: RowHead | undefined): string {
   return parts.filter((part) => part !== undefined).join(' · ');
 }
 
+const isSelected = (row: number) => row >= Math.min(anchor, selected) && row <= Math.max(anchor, selected);
+
+function dropSelected(): void {
+  const first = Math.min(anchor, selected);
+  const rows = Array.from({ length: Math.abs(anchor - selected) + 1 }, (_, i) => first + i);
+  void peer.request('dataset/fix', { fix: { kind: 'drop', rows } });
+}
+
 function onKey(event: KeyboardEvent): void {
+  if (event.key === 'Delete' && !state?.opened?.packed) {
+    event.preventDefault();
+    dropSelected();
+    return;
+  }
   const step = pageOf(height);
   const moves: Record<string, number> = {
     ArrowDown: selected + 1,
@@ -323,7 +342,7 @@ function onKey(event: KeyboardEvent): void {
   const to = moves[event.key];
   if (to === undefined) return;
   event.preventDefault();
-  select(Math.max(0, to));
+  select(Math.max(0, to), { extend: event.shiftKey });
 }
 
 function scrollTo(row: number): void {
@@ -346,7 +365,7 @@ function sampleView(now: DatasetPanelState): TemplateResult {
     label === undefined ? undefined : l10n.t('label {0}', label),
   ];
   return html`<div class="sample" tabindex="0" aria-label=${l10n.t('The sample as the model sees it')}>
-    <p class="note">
+    <p class="note line">
       <a
         href="#"
         @click=${(event: Event) => {
@@ -354,7 +373,13 @@ function sampleView(now: DatasetPanelState): TemplateResult {
           if (sample) void peer.request('dataset/reveal', { source: sample.source, line: sample.line });
         }}
         >${words.filter((word) => word !== undefined).join(' · ')}</a
-      >
+      >${
+        now.opened?.packed
+          ? nothing
+          : html`<button class="fact" title=${l10n.t('Del; with Shift, several are selected')} @click=${dropSelected}>
+              ${anchor === selected ? l10n.t('Drop this row…') : l10n.t('Drop {0} rows…', Math.abs(anchor - selected) + 1)}
+            </button>`
+      }
     </p>
     ${problem === undefined ? nothing : html`<p class="problem">${problem}</p>`}
     ${tokenBlocks(parts, tokens, most)}

@@ -148,6 +148,29 @@ describe.skipIf(WITHOUT_CHROMIUM)(
       await page.locator('#row-0').waitFor();
     });
 
+    it('drops the rows that are selected, by key or button', async () => {
+      const panel = await open(await write('select.jsonl', pairs(20)));
+      const { page, fixes } = panel;
+      await page.locator('#row-4').click();
+      await page.getByText('Drop this row…').click();
+      await page.locator('#row-8').click({ modifiers: ['Shift'] });
+      await page.getByText('Drop 5 rows…').waitFor();
+      expect(await page.locator('.row[aria-selected=true]').count()).toBe(5);
+      await panel.picture('dataset-selected');
+      await page.locator('.list').focus();
+      await page.keyboard.press('Shift+ArrowUp');
+      await page.getByText('Drop 4 rows…').waitFor();
+      await page.keyboard.press('Delete');
+      await until(() =>
+        expect(fixes).toEqual([
+          { kind: 'drop', rows: [4] },
+          { kind: 'drop', rows: [4, 5, 6, 7] },
+        ]),
+      );
+      await page.keyboard.press('ArrowDown');
+      await page.getByText('Drop this row…').waitFor();
+    });
+
     it('scrolls through a hundred thousand rows of which only those in view are there', async () => {
       const panel = await open(await write('many.jsonl', pairs(100_000)));
       const { page, model } = panel;

@@ -164,6 +164,7 @@ export class DatasetSession {
       ...(this.#view.chatNote === undefined ? {} : { chat_template: this.#view.chatNote }),
       ...(model ? { tokenizer: tokenizerFacts(model) } : {}),
       ...(model?.weights === undefined ? {} : { model_weights: model.weights }),
+      ...(this.#packing && { packed: true as const }),
       ...(this.#done && !this.#packing ? { rows: this.#rows } : {}),
       warnings,
     };
