@@ -263,6 +263,6 @@ async function tokenizeAll(data: DatasetRows, rows: Row[], recipe: DatasetRecipe
   return tokenizeInThreads({ dir, data: rest, recipe, maxLength, rows }, threads, signal);
 }
 
-function pick<T>(items: readonly T[], indexes: readonly number[], limit: number | undefined): T[] {
-  return indexes.slice(0, limit).map((index) => items[index]!);
+function pick<T>(items: readonly T[], indexes: Uint32Array, limit: number | undefined): T[] {
+  return Array.from(indexes.subarray(0, limit), (index) => items[index]!);
 }

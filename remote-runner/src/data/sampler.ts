@@ -58,7 +58,7 @@ function groupedBatches(order: number[], batchSize: number, lengths: readonly nu
   const batches = chunks(sorted, batchSize);
   // Only the last batch may be smaller; it stays last.
   const ragged = sorted.length % batchSize === 0 ? [] : batches.splice(-1);
-  const shuffled = permutation(batches.length, random).map((index) => batches[index]!);
+  const shuffled = Array.from(permutation(batches.length, random), (index) => batches[index]!);
   const longestOf = (batch: number[]) => Math.max(...batch.map(lengthOf));
   let longest = 0;
   for (let i = 1; i < shuffled.length; i++) {

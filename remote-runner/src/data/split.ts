@@ -6,8 +6,9 @@ const SPLIT_STREAM = 0;
 const FIRST_EPOCH_STREAM = 1;
 
 /** The numbers 0 … n − 1 in random order (Fisher and Yates; Durstenfeld 1964). */
-export function permutation(n: number, random: Random): number[] {
-  const order = Array.from({ length: n }, (_, i) => i);
+export function permutation(n: number, random: Random): Uint32Array {
+  const order = new Uint32Array(n);
+  for (let i = 0; i < n; i++) order[i] = i;
   for (let i = n - 1; i > 0; i--) {
     const j = random.nextInt(i + 1);
     const held = order[i]!;
@@ -19,7 +20,7 @@ export function permutation(n: number, random: Random): number[] {
 
 /** The order in which an epoch (from 0) goes through n samples. */
 export function shuffledOrder(n: number, seed: number, epoch: number): number[] {
-  return permutation(n, new Random(seed, FIRST_EPOCH_STREAM + epoch));
+  return Array.from(permutation(n, new Random(seed, FIRST_EPOCH_STREAM + epoch)));
 }
 
 /**
@@ -29,10 +30,10 @@ export function shuffledOrder(n: number, seed: number, epoch: number): number[] 
  * @param testSize share held out, 0 to 1
  * @returns row indexes in random order, so that the first k of either are a fair subset
  */
-export function trainTestSplit(n: number, testSize: number, seed: number): { train: number[]; test: number[] } {
+export function trainTestSplit(n: number, testSize: number, seed: number): { train: Uint32Array; test: Uint32Array } {
   const order = permutation(n, new Random(seed, SPLIT_STREAM));
   // Without the margin 0.1 · 30 = 3.0000000000000004 would hold out a fourth row.
   const wanted = Math.ceil(n * testSize - 1e-9);
-  const held = testSize < 1 ? Math.min(wanted, n - 1) : n;
-  return { test: order.slice(0, Math.max(held, 0)), train: order.slice(Math.max(held, 0)) };
+  const held = Math.max(0, testSize < 1 ? Math.min(wanted, n - 1) : n);
+  return { test: order.subarray(0, held), train: order.subarray(held) };
 }

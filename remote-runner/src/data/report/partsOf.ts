@@ -39,7 +39,7 @@ export function partsOf(
     first += count;
   }
   const { train, test } = selectRows(counts, recipe, seed);
-  for (const i of train.slice(0, recipe.max_train_samples)) parts[pool[i]!]!++;
-  for (const i of test.slice(0, recipe.max_eval_samples)) parts[pool[i]!] = HELD_OUT;
+  for (const i of train.subarray(0, recipe.max_train_samples)) parts[pool[i]!]!++;
+  for (const i of test.subarray(0, recipe.max_eval_samples)) parts[pool[i]!] = HELD_OUT;
   return parts;
 }

@@ -26,7 +26,7 @@ export function batchMates(
     return pool.length - before;
   });
   const { train } = selectRows(pooled, recipe, seed);
-  const rows = train.slice(0, recipe.max_train_samples).map((i) => pool[i]!);
+  const rows = Array.from(train.subarray(0, recipe.max_train_samples), (i) => pool[i]!);
   const { shuffle } = recipe;
   const batches = planEpoch({ n: rows.length, batchSize, accumulation: 1, seed, epoch: 0, shuffle }).flat();
   const batchOf = new Int32Array(first).fill(-1);

@@ -74,7 +74,7 @@ describe('the report on a whole data set', () => {
     const seen = await report(join(dir, 'data.jsonl'), { test_size: 0.2 });
     expect(seen).toMatchObject({ train: 32, eval: 8 });
     const { train, test } = splitSamples(40, opening('x.jsonl', { test_size: 0.2 }).dataset, 42);
-    const leaked = test.filter((row) => train.includes((row + 20) % 40)).sort((a, b) => a - b);
+    const leaked = [...test].filter((row) => train.includes((row + 20) % 40)).sort((a, b) => a - b);
     expect(found(seen, 'leakage')?.rows.map(({ row }) => row)).toEqual(leaked);
   });
 
