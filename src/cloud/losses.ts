@@ -4,7 +4,8 @@ import { TuneyardError } from '@protocol/errors';
 import type { RunSummary } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
 import { throwIfAborted } from '../hosts/limits';
-import type { OnProgress, Runner } from '../runner/runner';
+import type { OnProgress } from '../runner/installContext';
+import type { Runner } from '../runner/runner';
 import { downloadModel } from '../runs/exportModel';
 
 export interface Losses {

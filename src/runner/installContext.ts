@@ -1,5 +1,7 @@
 /** What installing on a host is given and gives. */
-import type { OnProgress } from './runner';
+
+/** What is being done before a runner is there: "Connecting", "Installing runner", with 0–1 where it is known. */
+export type OnProgress = (stage: string, fraction?: number) => void;
 
 export interface InstallSettings {
   /** Official builds of Node: `https://nodejs.org/dist`, or a mirror of it. */

@@ -3,7 +3,7 @@ import type { Peer } from '@protocol/rpc';
 import type { JobLine, RunnerClientContract, RunnerContract } from '@protocol/serve';
 import type { Event } from 'vscode-jsonrpc';
 import type { Host } from '../hosts/host';
-import type { InstalledRunner } from './installContext';
+import type { InstalledRunner, OnProgress } from './installContext';
 
 /** A live `tuneyard serve` on a host. When the connection is lost it is over; open another. */
 export interface Runner {
@@ -24,9 +24,6 @@ export interface JobOptions {
   signal?: AbortSignal;
   onLine?(line: JobLine): void;
 }
-
-/** What is being done before a runner is there: "Connecting", "Installing runner", with 0–1 where it is known. */
-export type OnProgress = (stage: string, fraction?: number) => void;
 
 export interface Runners {
   /**

@@ -9,8 +9,8 @@ import type { Hosts } from '../hosts/hosts';
 import { cancelled, within } from '../hosts/limits';
 import { type Bundle, readBundle } from './bundle';
 import { installRunner } from './install';
-import type { InstallSettings } from './installContext';
-import type { OnProgress, Runner, Runners } from './runner';
+import type { InstallSettings, OnProgress } from './installContext';
+import type { Runner, Runners } from './runner';
 import { type LiveRunner, startServe } from './serveProcess';
 
 export interface RunnerClientsOptions {

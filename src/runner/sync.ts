@@ -11,7 +11,8 @@ import * as l10n from '@vscode/l10n';
 import { type HostPath, hostPath } from '../datasets/dataPath';
 import type { Host, TransferOptions } from '../hosts/host';
 import { throwIfAborted } from '../hosts/limits';
-import type { OnProgress, Runner } from './runner';
+import type { OnProgress } from './installContext';
+import type { Runner } from './runner';
 
 export interface SyncOptions {
   signal?: AbortSignal;

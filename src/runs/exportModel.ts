@@ -6,8 +6,9 @@ import { basename, dirname, join } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import type { Host, TransferOptions } from '../hosts/host';
+import type { OnProgress } from '../runner/installContext';
 import { shell } from '../runner/remoteDir';
-import type { OnProgress, Runner } from '../runner/runner';
+import type { Runner } from '../runner/runner';
 
 /** In a row, without a byte in between. */
 const MAX_FAILURES = 3;
