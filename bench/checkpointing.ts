@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { collate } from '@runner/data/collate';
-import { NodeEngine } from '@runner/engine/node';
+import { NativeEngine } from '@runner/engine/native';
 import { layOut } from '@runner/engine/workspace';
 import type { Graph } from '@runner/graph/ir';
 import { planMemory } from '@runner/graph/memoryPlan';
@@ -34,7 +34,7 @@ const model = gpt2.parse(
 );
 const parameters = initializeParameters(model, 1);
 const gradients = new Arena(parameters.layout);
-const engine = new NodeEngine(ops);
+const engine = new NativeEngine(ops);
 const batch = collate(
   Array.from({ length: batchSize }, (_, row) => {
     const ids = Int32Array.from({ length }, (_, i) => (i * 7919 + row * 31) % model.vocabSize);

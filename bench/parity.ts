@@ -5,7 +5,7 @@
  *
  * usage: npm run bench -- parity
  */
-import { NodeEngine } from '@runner/engine/node';
+import { NativeEngine } from '@runner/engine/native';
 import { createDecoder } from '@runner/generate/kvCache';
 import { newBuilder, ops } from '@runner/ops/index';
 import { decodeCase, tokensOf } from '../test/reference/decodeCase';
@@ -82,7 +82,7 @@ for (const name of TRAINING_RUNS) {
 console.log();
 row('generations', 'greedy', 'beams');
 let unequal = 0;
-const engine = new NodeEngine(ops);
+const engine = new NativeEngine(ops);
 for (const name of GENERATION_MODELS) {
   const reference = readGenerations(name);
   const opened = await openReference(name);

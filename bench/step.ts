@@ -6,60 +6,27 @@
  * usage: npm run bench -- step [--steps N]
  */
 import { parseArgs } from 'node:util';
-import { recipeSchema } from '@protocol/recipe';
-import { collate } from '@runner/data/collate';
+import { createEngine } from '@runner/engine/createEngine';
 import { view } from '@runner/engine/engine';
-import { NodeEngine } from '@runner/engine/node';
 import { newBuilder, ops } from '@runner/ops/index';
-import { createGradientNorm } from '@runner/optim/gradientNorm';
-import { createOptimizer, openTrainingMemory } from '@runner/optim/index';
-import { Arena, layoutArena } from '@runner/train/arena';
-import { TrainStep } from '@runner/train/trainStep';
 import { median } from './lib/statistics';
 import { TimedEngine } from './lib/timedEngine';
-import { randomize, tinyStories33M } from './lib/tinyStories33M';
+import { openTraining } from './lib/trainingSetup';
 
-const BATCH = 8;
-const LENGTH = 128;
 const SIZE = 2048;
 const PRODUCTS = 8;
 
 const { values } = parseArgs({ options: { steps: { type: 'string', default: '7' } } });
 const steps = Number(values.steps);
 
-const engine = new TimedEngine(new NodeEngine(ops));
-const model = tinyStories33M();
-const layout = layoutArena(model.parameters);
-const recipe = recipeSchema.parse({ model: 'TinyStories-33M', dataset: 'random', learning_rate: 1e-4 });
-const memory = openTrainingMemory(layout, recipe);
-const parameters = new Arena(layout, memory);
-const gradients = new Arena(layout, memory);
-randomize(model, parameters, 1);
-
+const engine = new TimedEngine(await createEngine(ops));
 const loadStarted = performance.now();
-const step = new TrainStep({ engine, newBuilder, model, parameters, gradients });
-const optimizer = await createOptimizer('adamw', {
-  engine,
-  newBuilder,
-  layout,
-  parameters: parameters.data,
-  gradients: gradients.data,
-  recipe,
-});
-const norm = await createGradientNorm({ engine, newBuilder, gradients: gradients.data });
-const batch = collate(
-  Array.from({ length: BATCH }, (_, row) => {
-    const ids = Int32Array.from({ length: LENGTH }, (_, i) => (i * 7919 + row * 31) % model.vocabSize);
-    return { inputIds: ids, labels: ids, line: row + 1, truncated: false };
-  }),
-  { length: LENGTH, padTokenId: 0 },
-);
-await step.prepare(batch, true);
+const training = await openTraining(engine);
 const loadSeconds = (performance.now() - loadStarted) / 1000;
 
 const g = newBuilder('gemm');
 g.output('c', g.gemm(g.input('a', 'float32', [SIZE, SIZE]), g.input('b', 'float32', [SIZE, SIZE])));
-const gemm = await new NodeEngine(ops).compile(g.graph);
+const gemm = await (await createEngine(ops)).compile(g.graph);
 const square = () => view(new Float32Array(SIZE * SIZE).fill(0.5), [SIZE, SIZE]);
 const [a, b, c] = [square(), square(), square()];
 const rates: number[] = [];
@@ -79,9 +46,7 @@ for (let at = 0; at < steps + 2; at++) {
   await measureGemm();
   engine.reset();
   const started = performance.now();
-  loss = await step.accumulate(batch, { weight: 1 / batch.rows.length, first: true, seed: 0n });
-  const clip = Math.min(1, recipe.max_grad_norm / (await norm()));
-  await optimizer.step({ learningRate: recipe.learning_rate, gradientScale: clip, step: at + 1 });
+  loss = await training.step(at);
   const total = (performance.now() - started) / 1000;
   await measureGemm();
   if (at < 2) continue;

@@ -11,6 +11,7 @@ export interface GraphTimes {
 
 export class TimedEngine implements Engine {
   readonly label: string;
+  readonly runtime: string;
   /** By graph name, since the last {@link reset}. */
   readonly times = new Map<string, GraphTimes>();
   /** Seconds spent compiling, in all. */
@@ -18,6 +19,7 @@ export class TimedEngine implements Engine {
 
   constructor(private readonly inner: Engine) {
     this.label = inner.label;
+    this.runtime = inner.runtime;
   }
 
   reset(): void {
@@ -32,9 +34,9 @@ export class TimedEngine implements Engine {
     return {
       graph: executable.graph,
       release: () => executable.release(),
-      run: async (inputs, outputs) => {
+      run: async (inputs, outputs, signal) => {
         const begin = performance.now();
-        await executable.run(inputs, outputs);
+        await executable.run(inputs, outputs, signal);
         const entry = this.times.get(graph.name) ?? { seconds: 0, runs: 0, flops: 0 };
         entry.seconds += (performance.now() - begin) / 1000;
         entry.runs++;

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { recipeSchema } from '@protocol/recipe';
-import { NodeEngine } from '@runner/engine/node';
+import { NativeEngine } from '@runner/engine/native';
 import { loadParameters, openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
 import { createGradientNorm } from '@runner/optim/gradientNorm';
@@ -50,7 +50,7 @@ const opened = await openModel(modelDir);
 const memory = openTrainingMemory(layoutArena(opened.model.parameters), recipe);
 const parameters = await loadParameters(opened, undefined, memory);
 const gradients = new Arena(parameters.layout, memory);
-const engine = new NodeEngine(ops);
+const engine = new NativeEngine(ops);
 const context = {
   engine,
   newBuilder,

@@ -20,13 +20,13 @@ const LIMIT_MS = 20 * 60_000;
 const NEEDED_BYTES = { cpu: 250e6, cuda12: 1.5e9 };
 
 interface Plan {
-  /** `onnxruntime-1.29.0-cpu` */
+  /** `onnxruntime-1.29.0-koffi-3.3.4-cpu` */
   name: string;
   packages: { file: string; url: string; integrity?: string }[];
 }
 
 export interface InstalledEngine {
-  /** Its folder: `onnxruntime-1.29.0-cpu`. */
+  /** Its folder: `onnxruntime-1.29.0-koffi-3.3.4-cpu`. */
   name: string;
   /** What it was to compute with; a GPU's libraries may not have been to be had. */
   provider: EngineChoice['provider'];

@@ -1,7 +1,7 @@
 /** What the runner makes of a reference model: logits, loss and gradients, for the tests and for `bench parity`. */
 import { type Batch, collate } from '@runner/data/collate';
 import { type TensorView, view } from '@runner/engine/engine';
-import { NodeEngine } from '@runner/engine/node';
+import { NativeEngine } from '@runner/engine/native';
 import { buildLogits, HEAD } from '@runner/heads/causalLm';
 import { loadParameters, openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
@@ -16,7 +16,7 @@ export async function openReference(name: ReferenceModel) {
   const { model, ...opened } = await openModel(modelDirOf(name));
   const parameters = await loadParameters({ model, ...opened });
   const gradients = new Arena(layoutArena(model.parameters));
-  const engine = new NodeEngine(ops);
+  const engine = new NativeEngine(ops);
   const step = new TrainStep({ engine, newBuilder, model, parameters, gradients });
   return { model, parameters, gradients, engine, step };
 }

@@ -1,4 +1,4 @@
-import { NodeEngine } from '@runner/engine/node';
+import { NativeEngine } from '@runner/engine/native';
 import { createDecoder } from '@runner/generate/kvCache';
 import { loadParameters, openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeCase, tokensOf } from './decodeCase';
 import { deviation, GENERATION_MODELS, modelDirOf, REFERENCE_MODELS, readCase, readGenerations } from './fixtures';
 
-const engine = new NodeEngine(ops);
+const engine = new NativeEngine(ops);
 
 async function open(name: (typeof REFERENCE_MODELS)[number]) {
   const opened = await openModel(modelDirOf(name));

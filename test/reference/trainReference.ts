@@ -1,6 +1,6 @@
 import type { RunEventBody } from '@protocol/events';
 import { recipeSchema } from '@protocol/recipe';
-import { NodeEngine } from '@runner/engine/node';
+import { NativeEngine } from '@runner/engine/native';
 import { loadParameters, openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
 import { createGradientNorm } from '@runner/optim/gradientNorm';
@@ -33,7 +33,7 @@ export async function trainReference(
   const memory = openTrainingMemory(layoutArena(opened.model.parameters), recipe);
   const parameters = await loadParameters(opened, undefined, memory);
   const gradients = new Arena(parameters.layout, memory);
-  const engine = new NodeEngine(ops);
+  const engine = new NativeEngine(ops);
   const optimizer = await createOptimizer('adamw', {
     engine,
     newBuilder,

@@ -11,11 +11,11 @@ import { installRunner } from '@host/runner/install';
 import { lookAtHost } from '@host/runner/look';
 import { NODE_VERSION } from '@host/runner/nodeRuntime';
 import { startServe } from '@host/runner/serveProcess';
-import { ONNX_RUNTIME } from '@runner/setup/onnxRuntime';
+import { engineName, packageFile } from '@runner/setup/onnxRuntime';
 import { zipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Mirror, startMirror } from '../support/host/mirror';
-import { publishedMissing, publishedPackage } from '../support/host/published';
+import { PACKAGES, publishedMissing, publishedPackage } from '../support/host/published';
 import { buildRunner } from '../support/runner';
 import { type ChaosProxy, startChaosProxy } from '../support/ssh/chaosProxy';
 import { hostOf } from '../support/ssh/sshClient';
@@ -24,7 +24,7 @@ import { type Sshd, sshdMissing, startSshd } from '../support/ssh/sshd';
 const runnerFolder = fileURLToPath(new URL('../../remote-runner', import.meta.url));
 const missing = sshdMissing ?? publishedMissing;
 const isCudaPlatform = process.platform === 'linux' && process.arch === 'x64';
-const NUPKG = `microsoft.ml.onnxruntime.gpu.linux.${ONNX_RUNTIME[0]!.version}.nupkg`;
+const NUPKG = `microsoft.ml.onnxruntime.gpu.linux.${PACKAGES[0]!.version}.nupkg`;
 const CUDA = ['libonnxruntime_providers_cuda.so', 'libonnxruntime_providers_shared.so'];
 const LIBRARIES = ['libcudart.so.12', 'libcublas.so.12', 'libcublasLt.so.12', 'libcurand.so.10', 'libcufft.so.11'];
 /** All that the bare host has. A Node at another usual place would be found there. */
@@ -56,8 +56,9 @@ describe.skipIf(missing)(`a host without Node and network${missing ? ` (${missin
     served = await mkdtemp(join(sshd.dir, 'served-'));
     cache = join(sshd.dir, 'cache');
     mirror = await startMirror(served);
-    for (const each of ONNX_RUNTIME)
-      await symlink(publishedPackage(each), join(served, `${each.name}-${each.version}.tgz`));
+    // Addressed by the name's second part, as registries do.
+    for (const each of PACKAGES)
+      await symlink(publishedPackage(each), join(served, packageFile(each).replace('koromix-', '')));
     proxy = await startChaosProxy(sshd.port);
     host = hostOf(sshd.sshConfig('bare', [`Port ${proxy.port}`, 'StrictHostKeyChecking no']), { dir: sshd.dir });
     bundle = await readBundle(runnerFolder);
@@ -103,7 +104,6 @@ describe.skipIf(missing)(`a host without Node and network${missing ? ` (${missin
         process.arch,
       ),
     );
-  const engineOf = (kind: string) => `onnxruntime-${ONNX_RUNTIME[0]!.version}-${kind}`;
 
   it('gets everything from here, and only what is for it, although the connection breaks on the way', async () => {
     expect(await lookAtHost(host, 'none')).toMatchObject({ nodes: [], tools: [], driver: undefined, ready: undefined });
@@ -122,8 +122,8 @@ describe.skipIf(missing)(`a host without Node and network${missing ? ` (${missin
       'Installing ONNX Runtime',
       'Checking the installation',
     ]);
-    const packed = (await stat(join(cache, `${engineOf('cpu')}-${process.platform}-${process.arch}.tar.gz`))).size;
-    expect(packed).toBeLessThan((await stat(publishedPackage(ONNX_RUNTIME[0]!))).size / 2);
+    const packed = (await stat(join(cache, `${engineName('cpu')}-${process.platform}-${process.arch}.tar.gz`))).size;
+    expect(packed).toBeLessThan((await stat(publishedPackage(PACKAGES[0]!))).size / 2);
     const ours = bundle.files.reduce((sum, { bytes }) => sum + bytes, 0);
     expect(proxy.passed.up - before).toBeLessThan(nodeBytes * 0.7 + (packed + ours) * 1.1);
     expect(runner.node.startsWith(join(sshd.home, '.tuneyard/node'))).toBe(true);
@@ -132,7 +132,7 @@ describe.skipIf(missing)(`a host without Node and network${missing ? ` (${missin
     live.dispose();
     await live.closed;
     expect(await readdir(join(sshd.home, '.tuneyard/node'))).toHaveLength(1);
-    expect(await readdir(join(sshd.home, '.tuneyard/engine'))).toEqual([engineOf('cpu')]);
+    expect(await readdir(join(sshd.home, '.tuneyard/engine'))).toEqual([engineName('cpu')]);
   });
 
   it('is ready after one look the next time: nothing is sent, nothing is fetched', async () => {
@@ -156,7 +156,7 @@ describe.skipIf(missing)(`a host without Node and network${missing ? ` (${missin
     const package_ = Object.fromEntries(CUDA.map((name) => [`${folder}/${name}`, Buffer.from(name)]));
     await writeFile(join(served, NUPKG), zipSync({ ...package_, [`${folder}/libonnxruntime.so`]: Buffer.alloc(10) }));
     await install();
-    expect(await native(engineOf('cuda12'))).toEqual(expect.arrayContaining([...CUDA, 'onnxruntime_binding.node']));
+    expect(await native(engineName('cuda12'))).toEqual(expect.arrayContaining([...CUDA, 'onnxruntime_binding.node']));
     const stages: string[] = [];
     await install(host, stages);
     expect(stages).toEqual(['Looking at the machine']);
@@ -164,13 +164,13 @@ describe.skipIf(missing)(`a host without Node and network${missing ? ` (${missin
 
   it.skipIf(!isCudaPlatform)('computes on the CPU, and says so, where CUDA cannot be had', async () => {
     await rm(join(served, NUPKG));
-    for (const folder of ['runner', `engine/${engineOf('cuda12')}`]) {
+    for (const folder of ['runner', `engine/${engineName('cuda12')}`]) {
       await rm(join(sshd.home, '.tuneyard', folder), { recursive: true });
     }
     for (const file of await readdir(cache)) if (file.includes('cuda12')) await rm(join(cache, file));
     await install();
     expect(said.join('\n')).toMatch(/on the CPU: .*cannot be had\. .*404.*tuneyard\.nugetFeed/);
-    expect(await readdir(join(sshd.home, '.tuneyard/engine'))).toEqual([engineOf('cpu')]);
+    expect(await readdir(join(sshd.home, '.tuneyard/engine'))).toEqual([engineName('cpu')]);
     const stages: string[] = [];
     await install(host, stages);
     expect(stages).toEqual(['Looking at the machine']);
@@ -179,7 +179,7 @@ describe.skipIf(missing)(`a host without Node and network${missing ? ` (${missin
   it('fetches ONNX Runtime itself where it can, and takes nothing that is not the published one', async () => {
     const home = await mkdtemp(join(sshd.dir, 'home-'));
     const connected = new LocalHost(home);
-    const { name, version } = ONNX_RUNTIME[1]!;
+    const { name, version } = PACKAGES[1]!;
     const [file, kept] = [`${name}-${version}.tgz`, cache];
     cache = join(sshd.dir, 'other-cache');
     try {

@@ -3,9 +3,9 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { TuneyardError } from '@protocol/errors';
 import { newBuilder, ops } from '../ops/index';
+import { createEngine } from './createEngine';
 import { cudaObstacle, type Obstacle } from './cudaLibraries';
 import { view } from './engine';
-import { NodeEngine } from './node';
 
 export interface Device {
   provider: 'cpu' | 'cuda';
@@ -61,7 +61,7 @@ async function computeSomething(deviceId: number): Promise<Obstacle | undefined>
   builder.output('y', builder.matMul(x, x));
   const result = new Float32Array(4);
   try {
-    const engine = new NodeEngine(ops, { device: { provider: 'cuda', deviceId } });
+    const engine = await createEngine(ops, { device: { provider: 'cuda', deviceId } });
     const executable = await engine.compile(builder.graph);
     await executable.run({ x: view(Float32Array.of(1, 1, 0, 1), [2, 2]) }, { y: view(result, [2, 2]) });
     await executable.release();

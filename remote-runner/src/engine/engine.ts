@@ -1,5 +1,6 @@
-/** What runs graphs. `node.ts` is onnxruntime-node's own API; others may keep tensors on a device. */
-import type { Graph, Shape, TensorType } from '../graph/ir';
+/** What runs graphs: `native.ts` through ONNX Runtime's C API, `node.ts` through onnxruntime-node's own. */
+import { TuneyardError } from '@protocol/errors';
+import { formatShape, type Graph, type Shape, sameShape, type TensorType } from '../graph/ir';
 
 export type TensorData =
   | Float32Array
@@ -24,19 +25,50 @@ export interface Executable {
   readonly graph: Graph;
   /**
    * Runs the graph once. Every output lands in the view given for it; one view may be both an input and an output
-   * where the graph reads it only element by element.
+   * where the graph reads it only element by element. One run at a time.
    *
-   * @throws TuneyardError `engine_failed`, `out_of_memory`
+   * @param signal ends the run where the engine can: outputs are void then
+   * @throws TuneyardError `engine_failed`, `out_of_memory`; `cancelled`
    */
-  run(inputs: TensorViews, outputs: TensorViews): Promise<void>;
+  run(inputs: TensorViews, outputs: TensorViews, signal?: AbortSignal): Promise<void>;
   release(): Promise<void>;
 }
 
 export interface Engine {
   /** "CPU", "CUDA:0 (NVIDIA L4)". */
   readonly label: string;
+  /** Version of ONNX Runtime: "1.29.0". */
+  readonly runtime: string;
+  /** Why it is the portable engine, where it is. */
+  readonly fallback?: string | undefined;
   /** Optimises, serialises and loads a graph. */
   compile(graph: Graph): Promise<Executable>;
+}
+
+/** @throws TuneyardError `internal` where a graph's input or output got no view, or one of another shape */
+export function requireView(
+  graph: Graph,
+  name: string,
+  { shape }: TensorType,
+  view: TensorView | undefined,
+): asserts view is TensorView {
+  if (!view) throw new TuneyardError('internal', `graph ${graph.name} was run without ${name}.`);
+  if (!sameShape(view.shape, shape)) {
+    throw new TuneyardError(
+      'internal',
+      `graph ${graph.name} wants ${name} as ${formatShape(shape)}, got ${formatShape(view.shape)}.`,
+    );
+  }
+}
+
+export interface EngineOptions {
+  /** 'cpu', or a CUDA device by number. */
+  device?: { provider: 'cpu' } | { provider: 'cuda'; deviceId: number };
+  label?: string;
+  /** Threads inside an op; default: as many as there are cores. */
+  threads?: number;
+  /** Write a profile (chrome://tracing) with this prefix when an executable is released. */
+  profile?: string;
 }
 
 export function view(data: TensorData, shape: Shape): TensorView {

@@ -4,37 +4,38 @@
  */
 import { TuneyardError } from '@protocol/errors';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-import { formatShape, type Graph, sameShape, type Value } from '../graph/ir';
+import type { Graph, Value } from '../graph/ir';
 import { type MemoryPlan, planMemory } from '../graph/memoryPlan';
 import { buildModel, encodeModel } from '../graph/onnx';
 import { optimize } from '../graph/passes/index';
 import type { OpRegistry } from '../ops/op';
-import type { Engine, Executable, TensorView, TensorViews } from './engine';
+import {
+  type Engine,
+  type EngineOptions,
+  type Executable,
+  requireView,
+  type TensorView,
+  type TensorViews,
+} from './engine';
+import { engineError } from './engineError';
 import { isWithoutResults, WITHOUT_RESULTS, withoutResults } from './withoutResults';
 import { Workspace } from './workspace';
 
-export interface NodeEngineOptions {
-  /** 'cpu', or a CUDA device by number. */
-  device?: { provider: 'cpu' } | { provider: 'cuda'; deviceId: number };
-  label?: string;
-  /** Threads inside an op; default: as many as there are cores. */
-  threads?: number;
-  /** Write a profile (chrome://tracing) with this prefix when an executable is released. */
-  profile?: string;
-}
-
 export class NodeEngine implements Engine {
   readonly label: string;
+  readonly runtime = env.versions.node ?? env.versions.common;
+  readonly fallback: string | undefined;
   private readonly tensors = new WeakMap<TensorView, Tensor>();
   /** Values in between, of every graph: one runs at a time. */
   private readonly workspace = new Workspace();
 
   constructor(
     private readonly ops: OpRegistry,
-    private readonly options: NodeEngineOptions = {},
+    private readonly options: EngineOptions & { fallback?: string } = {},
   ) {
     env.logLevel = 'error';
     this.label = options.label ?? 'CPU';
+    this.fallback = options.fallback;
   }
 
   async compile(graph: Graph): Promise<Executable> {
@@ -79,7 +80,8 @@ class NodeExecutable implements Executable {
     private readonly profiling: boolean,
   ) {}
 
-  async run(inputs: TensorViews, outputs: TensorViews): Promise<void> {
+  async run(inputs: TensorViews, outputs: TensorViews, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) throw new TuneyardError('cancelled', 'cancelled.');
     const feeds: Record<string, Tensor> = {};
     for (const value of this.graph.inputs) feeds[value.name] = this.tensor(value.name, value, inputs[value.name]);
     const fetches: Record<string, Tensor | null> = { ...WITHOUT_RESULTS, ...this.planned() };
@@ -111,29 +113,11 @@ class NodeExecutable implements Executable {
   }
 
   private tensor(name: string, value: Value, view: TensorView | undefined): Tensor {
-    if (!view) throw new TuneyardError('internal', `graph ${this.graph.name} was run without ${name}.`);
-    const known = this.tensors.get(view);
+    const known = view && this.tensors.get(view);
     if (known) return known;
-    if (!sameShape(view.shape, value.shape)) {
-      throw new TuneyardError(
-        'internal',
-        `graph ${this.graph.name} wants ${name} as ${formatShape(value.shape)}, got ${formatShape(view.shape)}.`,
-      );
-    }
+    requireView(this.graph, name, value, view);
     const made = new Tensor(value.dtype as 'float32', view.data as Float32Array, [...view.shape]);
     this.tensors.set(view, made);
     return made;
   }
-}
-
-function engineError(cause: unknown, doing: string): TuneyardError {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  if (/allocat|out of memory|bad_alloc/i.test(message)) {
-    return new TuneyardError(
-      'out_of_memory',
-      `not enough memory while ${doing}: lower per_device_train_batch_size or max_length (${message}).`,
-      { cause },
-    );
-  }
-  return new TuneyardError('engine_failed', `ONNX Runtime failed while ${doing} (${message.trim()}).`, { cause });
 }

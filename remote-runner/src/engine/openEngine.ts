@@ -1,7 +1,7 @@
 import { ops } from '../ops/index';
+import { createEngine } from './createEngine';
 import { chooseDevice } from './device';
 import type { Engine } from './engine';
-import { NodeEngine } from './node';
 
 /**
  * The engine for a recipe's or a command's `device`.
@@ -10,5 +10,5 @@ import { NodeEngine } from './node';
  */
 export async function openEngine(device: string): Promise<Engine> {
   const { provider, deviceId = 0, label } = await chooseDevice(device);
-  return new NodeEngine(ops, { device: provider === 'cuda' ? { provider, deviceId } : { provider }, label });
+  return createEngine(ops, { device: provider === 'cuda' ? { provider, deviceId } : { provider }, label });
 }

@@ -22,7 +22,8 @@ const OPSET = 18;
 const CONTRIB_OPSET = 1;
 const IR_VERSION = 9;
 
-const DATA_TYPE: Readonly<Record<DType, number>> = {
+/** ONNX's number of a type, which is ONNX Runtime's too. */
+export const DATA_TYPE: Readonly<Record<DType, number>> = {
   float32: TensorProto.DataType.FLOAT,
   float64: TensorProto.DataType.DOUBLE,
   float16: TensorProto.DataType.FLOAT16,

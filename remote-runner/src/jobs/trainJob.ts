@@ -112,6 +112,9 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       'there are no evaluation samples: set dataset.test_size or dataset.test_path to see an evaluation loss.',
     );
 
+  if (engine.fallback !== undefined)
+    warn('engine', `ONNX Runtime's C API is not used, so that this run is slower: ${engine.fallback}.`);
+
   const trainStep = new TrainStep({
     engine,
     newBuilder,

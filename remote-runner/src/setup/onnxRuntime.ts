@@ -19,18 +19,42 @@ export interface PublishedPackage {
   integrity: string;
 }
 
-export const ONNX_RUNTIME: readonly PublishedPackage[] = [
-  {
-    name: 'onnxruntime-node',
-    version: '1.29.0',
-    integrity: 'sha512-WjiVVB72riILz8HbYvxvmjKyE/WmkYoSfKY++axo5jAR609HQg8MwiG/HhShpTcJfmmAdzxxmB+MMST3A+SiPA==',
-  },
-  {
-    name: 'onnxruntime-common',
-    version: '1.29.0',
-    integrity: 'sha512-/F63/e2VJoaVXGGNu6S5QH7jivBThGO95OzAVXXQ8hTta/b1QxI8udHa6cI3+3mAb5WWIIaMMwfZw01oivjJ1g==',
-  },
-];
+const ONNX_RUNTIME: PublishedPackage = {
+  name: 'onnxruntime-node',
+  version: '1.29.0',
+  integrity: 'sha512-WjiVVB72riILz8HbYvxvmjKyE/WmkYoSfKY++axo5jAR609HQg8MwiG/HhShpTcJfmmAdzxxmB+MMST3A+SiPA==',
+};
+
+const ONNX_RUNTIME_COMMON: PublishedPackage = {
+  name: 'onnxruntime-common',
+  version: '1.29.0',
+  integrity: 'sha512-/F63/e2VJoaVXGGNu6S5QH7jivBThGO95OzAVXXQ8hTta/b1QxI8udHa6cI3+3mAb5WWIIaMMwfZw01oivjJ1g==',
+};
+
+/** What calls its C API; the native half is a package for each platform. */
+const KOFFI: PublishedPackage = {
+  name: 'koffi',
+  version: '3.3.4',
+  integrity: 'sha512-31Vr+LM+w1dEsNcOJtJWvYyUTjVc/SWOxNDZJxfhsBC6qZ5YVn98n5x1oBbDq5skxCbWD4SByJpNmq63fvg9Aw==',
+};
+
+const KOFFI_NATIVE: Readonly<Record<string, string>> = {
+  'linux-x64': 'sha512-xi47MKuoQ9fA2SsrH6wljl9t9120hO66qEmb1le6q636q55J974cZfcwDrK5nW1GalJ+0NLXoH2T3/NGQBzPNw==',
+  'linux-arm64': 'sha512-k6FPjEYDioyVihUqvRFX4QZK0RL/Rrn4xPEzrKxODxgLAUXlhBTut391zPzgsMcArXgN4YTuS11M/kxmA5s+Fg==',
+  'darwin-x64': 'sha512-QYRCBepdGNL5Nj8UH+mzd4sTuNGtkmYCUBTyOmoksDMXGfM03MMdZg49c42mQE7blYh28H9qeeB0NHU/acN0ng==',
+  'darwin-arm64': 'sha512-KWc1kRttFZrFWo3bJKsmiQd/wLIaxs2eIFY10US0PcC93nBfvKOqhGrYK6DNprRMoGwSN99wxIFBJrHDAqw5ew==',
+};
+
+/** @param platform as Node names it: `linux-x64`; without koffi's native half where there is none for it */
+export function enginePackages(platform: string): readonly PublishedPackage[] {
+  const integrity = KOFFI_NATIVE[platform];
+  const native = { name: `@koromix/koffi-${platform}`, version: KOFFI.version };
+  return [ONNX_RUNTIME, ONNX_RUNTIME_COMMON, KOFFI, ...(integrity === undefined ? [] : [{ ...native, integrity }])];
+}
+
+/** As `npm pack` calls it. */
+export const packageFile = ({ name, version }: PublishedPackage): string =>
+  `${name.replace(/^@/, '').replace('/', '-')}-${version}.tgz`;
 
 const CUDA_PACKAGE = 'microsoft.ml.onnxruntime.gpu.linux';
 const CUDA_LIBRARIES = ['libonnxruntime_providers_cuda.so', 'libonnxruntime_providers_shared.so'];
@@ -52,21 +76,30 @@ export interface EngineSetup {
   onProgress?(stage: string, bytes: number, total: number | undefined): void;
 }
 
-/** `onnxruntime-1.29.0-cpu` */
+/** `onnxruntime-1.29.0-koffi-3.3.4-cpu` */
 export const engineName = (provider: EngineSetup['provider']): string =>
-  `onnxruntime-${ONNX_RUNTIME[0]!.version}-${provider}`;
+  `onnxruntime-${ONNX_RUNTIME.version}-koffi-${KOFFI.version}-${provider}`;
+
+interface PackageFile {
+  file: string;
+  url: string;
+  integrity?: string;
+  /** Where it goes in node_modules; none for what goes into ONNX Runtime's own. */
+  name?: string;
+}
 
 /** Names of the files that a machine without a network needs, with where they come from. */
-export function packageFiles({ registry, nuget, provider }: Pick<EngineSetup, 'registry' | 'nuget' | 'provider'>) {
-  const npm = ONNX_RUNTIME.map(({ name, version, integrity }) => ({
-    file: `${name}-${version}.tgz`,
-    url: `${registry.replace(/\/$/, '')}/${name}/-/${name}-${version}.tgz`,
-    integrity,
-  }));
-  const { version } = ONNX_RUNTIME[0]!;
+export function packageFiles(setup: Pick<EngineSetup, 'registry' | 'nuget' | 'provider' | 'platform'>): PackageFile[] {
+  const [registry, nuget] = [setup.registry, setup.nuget].map((url) => url.replace(/\/$/, ''));
+  const npm = enginePackages(setup.platform).map((each): PackageFile => {
+    const { name, version, integrity } = each;
+    const url = `${registry}/${name}/-/${name.replace(/^.*\//, '')}-${version}.tgz`;
+    return { file: packageFile(each), url, integrity, name };
+  });
+  if (setup.provider === 'cpu') return npm;
+  const { version } = ONNX_RUNTIME;
   const file = `${CUDA_PACKAGE}.${version}.nupkg`;
-  const cuda = { file, url: `${nuget.replace(/\/$/, '')}/${CUDA_PACKAGE}/${version}/${file}`, integrity: undefined };
-  return provider === 'cpu' ? npm : [...npm, cuda];
+  return [...npm, { file, url: `${nuget}/${CUDA_PACKAGE}/${version}/${file}` }];
 }
 
 /**
@@ -78,7 +111,7 @@ export async function setUpEngine(setup: EngineSetup): Promise<void> {
   const temporary = `${out}.${process.pid}.tmp`;
   try {
     await mkdir(join(temporary, 'packages'), { recursive: true });
-    for (const { file, url, integrity } of packageFiles(setup)) {
+    for (const { file, url, integrity, name } of packageFiles(setup)) {
       const here = packages === undefined ? join(temporary, 'packages', file) : join(packages, file);
       if (packages === undefined) {
         await download(url, here, {
@@ -89,7 +122,7 @@ export async function setUpEngine(setup: EngineSetup): Promise<void> {
       } else if (integrity !== undefined) {
         await requireIntegrity(here, integrity);
       }
-      if (file.endsWith('.tgz')) await unpack(here, join(temporary, 'node_modules', nameOf(file)), platform);
+      if (name !== undefined) await unpack(here, join(temporary, 'node_modules', name), platform);
       else await addCuda(here, join(temporary, 'node_modules/onnxruntime-node', nativeFolder(platform)));
     }
     await rm(join(temporary, 'packages'), { recursive: true });
@@ -106,8 +139,6 @@ export async function setUpEngine(setup: EngineSetup): Promise<void> {
   }
 }
 
-const nameOf = (file: string): string => file.replace(/-\d+\.\d+\.\d+\.tgz$/, '');
-
 const nativeFolder = (platform: string): string => `bin/napi-v6/${platform.replace('-', '/')}`;
 
 async function requireIntegrity(file: string, integrity: string): Promise<void> {
@@ -122,7 +153,7 @@ async function requireIntegrity(file: string, integrity: string): Promise<void> 
   }
 }
 
-/** Without other platforms' libraries, which are most of it. */
+/** Without other platforms' libraries and what they are built from, which are most of it. */
 async function unpack(file: string, to: string, platform: string): Promise<void> {
   await mkdir(to, { recursive: true });
   const mine = `/${nativeFolder(platform)}/`;
@@ -130,9 +161,11 @@ async function unpack(file: string, to: string, platform: string): Promise<void>
     file,
     cwd: to,
     strip: 1,
-    filter: (path) => !path.includes('/bin/napi-v6/') || path.includes(mine),
+    filter: (path) => (!path.includes('/bin/napi-v6/') || path.includes(mine)) && !NOT_NEEDED.test(path),
   });
 }
+
+const NOT_NEEDED = /\/(doc|vendor)\/|\.(cc|hh|inc|S|asm|map)$/;
 
 async function addCuda(file: string, to: string): Promise<void> {
   const wanted = (name: string) => CUDA_LIBRARIES.find((library) => name === `runtimes/linux-x64/native/${library}`);

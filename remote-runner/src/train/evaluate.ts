@@ -1,4 +1,5 @@
 /** Loss of a model over a set of samples, without dropout. */
+import { TuneyardError } from '@protocol/errors';
 import type { Batch } from '../data/collate';
 import type { TrainStep } from './trainStep';
 
@@ -10,19 +11,23 @@ export interface Evaluation {
   seconds: number;
 }
 
-/** @param aborted asked before each batch: true gives up with null */
+/** @returns null where the signal came before the end */
 export async function evaluateBatches(
   step: TrainStep,
   batches: readonly Batch[],
-  aborted: () => boolean = () => false,
+  signal?: AbortSignal,
 ): Promise<Evaluation | null> {
   const started = performance.now();
   let sum = 0;
   let tokens = 0;
-  for (const batch of batches) {
-    if (aborted()) return null;
-    sum += await step.evaluate(batch);
-    tokens += batch.rows.length;
+  try {
+    for (const batch of batches) {
+      sum += await step.evaluate(batch, signal);
+      tokens += batch.rows.length;
+    }
+  } catch (error) {
+    if (error instanceof TuneyardError && error.code === 'cancelled') return null;
+    throw error;
   }
   const loss = sum / tokens;
   return { loss, perplexity: Math.exp(loss), tokens, seconds: (performance.now() - started) / 1000 };

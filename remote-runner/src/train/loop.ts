@@ -63,7 +63,9 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
       warmupSteps: warmup,
       peak: recipe.learning_rate,
     });
-    const { loss, norm, supervised, tokens } = await trainStep(context, rate);
+    const trained = await trainStep(context, rate);
+    if (!trained) break;
+    const { loss, norm, supervised, tokens } = trained;
     state.step++;
     state.tokens_seen += tokens;
     const seconds = (performance.now() - started) / 1000;
@@ -120,7 +122,7 @@ async function requireSoundWeights(context: LoopContext): Promise<void> {
 async function evaluateIfDue(context: LoopContext): Promise<boolean> {
   const { state, signal } = context;
   if (!state.evaluation_due) return false;
-  const evaluation = await evaluateBatches(context.step, context.evalBatches, () => signal?.aborted === true);
+  const evaluation = await evaluateBatches(context.step, context.evalBatches, signal);
   if (!evaluation) return false;
   if (!Number.isFinite(evaluation.loss)) {
     const trained = context.plan.batches(state.step - 1);
@@ -143,8 +145,20 @@ function isDue(
   return strategy === 'epoch' ? epochEnd : step % every === 0 || last;
 }
 
+/** @returns null where it was asked to stop in the middle: the weights are those of the step before */
 async function trainStep(context: LoopContext, rate: number) {
+  try {
+    return await wholeStep(context, rate);
+  } catch (error) {
+    if (error instanceof TuneyardError && error.code === 'cancelled') return null;
+    throw error;
+  }
+}
+
+async function wholeStep(context: LoopContext, rate: number) {
   const { recipe, plan, step, optimizer, state } = context;
+  // What is to be stopped at once must have something to go on from.
+  const signal = state.step > 0 ? context.signal : undefined;
   const batches = plan.batches(state.step);
   const supervised = batches.reduce((sum, batch) => sum + batch.rows.length, 0);
   const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
@@ -154,6 +168,7 @@ async function trainStep(context: LoopContext, rate: number) {
       weight: 1 / supervised,
       first: i === 0,
       seed: dropoutSeed(recipe.seed, state.step, i),
+      signal,
     });
     if (!Number.isFinite(loss)) throw notFinite(context, 'loss', loss, [batch]);
   }

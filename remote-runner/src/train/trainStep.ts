@@ -38,6 +38,17 @@ export interface AccumulateOptions {
   readonly first: boolean;
   /** Seeds this batch's dropout. */
   readonly seed: bigint;
+  /** Ends it in the middle: gradients are void then. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What goes through the head in pieces. */
+interface Chunks {
+  readonly batch: PackedBatch;
+  readonly mode: 'loss' | 'first' | 'more';
+  readonly hidden: Float32Array;
+  readonly weight: number;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** Programs compiled for shapes kept at a time; a shape that was not seen for longest goes first. */
@@ -100,14 +111,14 @@ export class TrainStep {
    * Forward and backward of one batch.
    * @returns Σ weight · loss over the batch's supervised tokens (natural log)
    */
-  async accumulate(batch: Batch, { weight, first, seed }: AccumulateOptions): Promise<number> {
+  async accumulate(batch: Batch, { weight, first, seed, signal }: AccumulateOptions): Promise<number> {
     const packed = packBatch(batch);
     const program = await this.trainingProgram(packed.shape, first);
     const { hidden, dHidden, saved, read, rows: rowViews } = program.bind();
     const inputs: Record<string, TensorView> = { ...packed.inputs, [BODY.seed]: view(BigInt64Array.of(seed), []) };
     for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
 
-    await program.forward.run(inputs, { [BODY.hidden]: hidden, ...saved });
+    await program.forward.run(inputs, { [BODY.hidden]: hidden, ...saved }, signal);
 
     const gradients = this.options.gradients;
     if (first) for (const name of program.untouched) gradients.slice(name).fill(0);
@@ -117,6 +128,7 @@ export class TrainStep {
       dHidden.data as Float32Array,
       weight,
       first,
+      signal,
     );
 
     const outputs: Record<string, TensorView> = { ...rowViews };
@@ -124,7 +136,7 @@ export class TrainStep {
       outputs[BODY.grad(name)] = gradients.view(name);
       inputs[BODY.gradSoFar(name)] = gradients.view(name);
     }
-    await program.backward.run({ ...inputs, ...read, [BODY.dHidden]: dHidden }, outputs);
+    await program.backward.run({ ...inputs, ...read, [BODY.dHidden]: dHidden }, outputs, signal);
     for (const { parameter, indices, rows } of program.rowSparse) {
       const width = rowViews[rows]!.shape.at(-1)!;
       addRows(
@@ -138,7 +150,7 @@ export class TrainStep {
   }
 
   /** Σ loss over the batch's supervised tokens (natural log), without dropout. */
-  async evaluate(batch: Batch): Promise<number> {
+  async evaluate(batch: Batch, signal?: AbortSignal): Promise<number> {
     const packed = packBatch(batch);
     const { shape } = packed;
     const { forward, bind } = await this.program(`eval ${keyOf(shape)}`, async () => {
@@ -148,9 +160,10 @@ export class TrainStep {
     const { hidden } = bind();
     const inputs: Record<string, TensorView> = { ...packed.inputs };
     for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
-    await forward.run(inputs, { [BODY.hidden]: hidden });
+    await forward.run(inputs, { [BODY.hidden]: hidden }, signal);
     let sum = 0;
-    await this.eachChunk(packed, 'loss', hidden.data as Float32Array, 1, async (head) => {
+    const chunks = { batch: packed, mode: 'loss', hidden: hidden.data as Float32Array, weight: 1, signal } as const;
+    await this.eachChunk(chunks, async (head) => {
       sum += (head.loss.data as Float32Array)[0]!;
     });
     return sum;
@@ -169,11 +182,13 @@ export class TrainStep {
     dHidden: Float32Array,
     weight: number,
     first: boolean,
+    signal: AbortSignal | undefined,
   ): Promise<number> {
     const width = this.options.model.hiddenSize;
     let sum = 0;
     dHidden.fill(0);
-    await this.eachChunk(batch, first ? 'first' : 'more', hidden, weight, async (head, from, count) => {
+    const mode = first ? 'first' : 'more';
+    await this.eachChunk({ batch, mode, hidden, weight, signal }, async (head, from, count) => {
       sum += (head.loss.data as Float32Array)[0]!;
       const gradient = head.dHidden.data as Float32Array;
       for (let i = 0; i < count; i++)
@@ -183,10 +198,7 @@ export class TrainStep {
   }
 
   private async eachChunk(
-    batch: PackedBatch,
-    mode: 'loss' | 'first' | 'more',
-    hidden: Float32Array,
-    weight: number,
+    { batch, mode, hidden, weight, signal }: Chunks,
     done: (head: HeadProgram, from: number, count: number) => Promise<void>,
   ): Promise<void> {
     const { model, parameters, gradients } = this.options;
@@ -229,7 +241,7 @@ export class TrainStep {
         outputs[HEAD.dRowIndices] = head.rowIndices;
         outputs[HEAD.dRows] = head.rows;
       }
-      await head.executable.run(inputs, outputs);
+      await head.executable.run(inputs, outputs, signal);
       if (kind !== 'loss' && dWeight) {
         addRows(
           dWeight.data as Float32Array,

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Host } from '@host/hosts/host';
 import type { Hosts } from '@host/hosts/hosts';
 import { RunnerClients } from '@host/runner/runnerClients';
-import { ONNX_RUNTIME } from '@runner/setup/onnxRuntime';
+import { engineName, enginePackages } from '@runner/setup/onnxRuntime';
 import { Emitter } from 'vscode-jsonrpc';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -18,9 +18,10 @@ export async function homeWithEngine(dir: string): Promise<string> {
 }
 
 export async function putEngine(home: string): Promise<void> {
-  const modules = join(home, '.tuneyard/engine', `onnxruntime-${ONNX_RUNTIME[0]!.version}-cpu`, 'node_modules');
-  await mkdir(modules, { recursive: true });
-  for (const { name } of ONNX_RUNTIME) await symlink(join(ROOT, 'node_modules', name), join(modules, name));
+  const modules = join(home, '.tuneyard/engine', engineName('cpu'), 'node_modules');
+  await mkdir(join(modules, '@koromix'), { recursive: true });
+  for (const { name } of enginePackages(`${process.platform}-${process.arch}`))
+    await symlink(join(ROOT, 'node_modules', name), join(modules, name));
 }
 
 /** The product's own clients, for hosts that are given. */

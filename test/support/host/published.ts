@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { ONNX_RUNTIME, type PublishedPackage } from '@runner/setup/onnxRuntime';
+import { enginePackages, type PublishedPackage } from '@runner/setup/onnxRuntime';
 
 const cache = (() => {
   try {
@@ -22,7 +22,10 @@ export function publishedPackage({ integrity }: PublishedPackage): string {
   return join(cache, '_cacache/content-v2/sha512', hash.slice(0, 2), hash.slice(2, 4), hash.slice(4));
 }
 
+/** What a host like this machine gets. */
+export const PACKAGES = enginePackages(`${process.platform}-${process.arch}`);
+
 /** Why there is none; undefined where there is. */
-export const publishedMissing = ONNX_RUNTIME.every((each) => existsSync(publishedPackage(each)))
+export const publishedMissing = PACKAGES.every((each) => existsSync(publishedPackage(each)))
   ? undefined
-  : `needs packages in npm's cache: npm cache add ${ONNX_RUNTIME.map(({ name, version }) => `${name}@${version}`).join(' ')}`;
+  : `needs packages in npm's cache: npm cache add ${PACKAGES.map(({ name, version }) => `${name}@${version}`).join(' ')}`;

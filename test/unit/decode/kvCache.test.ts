@@ -1,5 +1,5 @@
 import type { Engine } from '@runner/engine/engine';
-import { NodeEngine } from '@runner/engine/node';
+import { NativeEngine } from '@runner/engine/native';
 import type { DecodeState } from '@runner/generate/decoder';
 import { createDecoder, type ReleasableDecoder } from '@runner/generate/kvCache';
 import { KvCachePrograms } from '@runner/generate/kvCachePrograms';
@@ -10,7 +10,7 @@ import { deviation, modelDirOf, readCase } from '../../reference/fixtures';
 import { PlainGpt } from '../../reference/plainGpt';
 import { randomTokens, smallNeo } from './smallNeo';
 
-const engine = new NodeEngine(ops);
+const engine = new NativeEngine(ops);
 const small = smallNeo(150);
 const POSITIONS = small.model.maxPositions;
 let decoder: ReleasableDecoder;
@@ -163,6 +163,7 @@ describe('shared programs', () => {
     return {
       engine: {
         label: engine.label,
+        runtime: engine.runtime,
         compile: (graph) => {
           count++;
           return engine.compile(graph);

@@ -1,7 +1,7 @@
 /** The head's loss and gradients, against plain arithmetic in double precision. */
 import { Random } from '@runner/data/random';
 import { type TensorView, view } from '@runner/engine/engine';
-import { NodeEngine } from '@runner/engine/node';
+import { NativeEngine } from '@runner/engine/native';
 import { buildHeadTraining, chunkSizes, HEAD, vocabularyBlocks } from '@runner/heads/causalLm';
 import { newBuilder, ops } from '@runner/ops';
 import { describe, expect, it } from 'vitest';
@@ -31,7 +31,7 @@ describe('the head', () => {
 
     const g = newBuilder('head');
     buildHeadTraining(g, { rows: ROWS, hidden: WIDTH, vocab }, true);
-    const executable = await new NodeEngine(ops, { threads: 1 }).compile(g.graph);
+    const executable = await new NativeEngine(ops, { threads: 1 }).compile(g.graph);
     const loss = new Float32Array(1);
     const dHidden = new Float32Array(ROWS * WIDTH);
     const dWeight = soFar.slice();

@@ -1,4 +1,4 @@
-import { NodeEngine } from '@runner/engine/node';
+import { NativeEngine } from '@runner/engine/native';
 import { ops } from '@runner/ops/index';
 import { createGradientNorm } from '@runner/optim/gradientNorm';
 import { describe, expect, it } from 'vitest';
@@ -36,8 +36,8 @@ describe('the gradient norm', () => {
 
   it('is the same bit for bit on one thread and on two, so that a resumed run clips alike', async () => {
     const gradients = waves(600_000);
-    const one = await normOf(gradients, new NodeEngine(ops, { threads: 1 }));
-    expect(await normOf(gradients, new NodeEngine(ops, { threads: 2 }))).toBe(one);
+    const one = await normOf(gradients, new NativeEngine(ops, { threads: 1 }));
+    expect(await normOf(gradients, new NativeEngine(ops, { threads: 2 }))).toBe(one);
     expect(await normOf(gradients)).toBe(one);
   });
 

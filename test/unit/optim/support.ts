@@ -1,10 +1,10 @@
-import { NodeEngine } from '@runner/engine/node';
+import { NativeEngine } from '@runner/engine/native';
 import { newBuilder, ops } from '@runner/ops/index';
 import { createOptimizer, openTrainingMemory } from '@runner/optim/index';
 import type { Optimizer, OptimizerRecipe } from '@runner/optim/optimizer';
 import { Arena, layoutArena, type TensorSpec } from '@runner/train/arena';
 
-export const engine = new NodeEngine(ops);
+export const engine = new NativeEngine(ops);
 export { newBuilder };
 
 export const RECIPE: OptimizerRecipe = {

@@ -1,5 +1,5 @@
 import { collate } from '@runner/data/collate';
-import { NodeEngine } from '@runner/engine/node';
+import { NativeEngine } from '@runner/engine/native';
 import { layOut } from '@runner/engine/workspace';
 import type { Graph } from '@runner/graph/ir';
 import { planMemory } from '@runner/graph/memoryPlan';
@@ -29,7 +29,7 @@ describe('gradient checkpointing', () => {
   it('gives the same loss and the same gradients, bit for bit, dropout included', async () => {
     const model = gpt2.parse(config(3, 32), 'config.json');
     const parameters = initializeParameters(model, 5);
-    const engine = new NodeEngine(ops);
+    const engine = new NativeEngine(ops);
     const rows = [9, 14, 5].map((length, row) => {
       const ids = Int32Array.from({ length }, (_, i) => (7 * i + 31 * row) % 211);
       return { inputIds: ids, labels: ids, line: row + 1, truncated: false };

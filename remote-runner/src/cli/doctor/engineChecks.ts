@@ -13,20 +13,27 @@ async function onnxRuntime(): Promise<Check> {
   const name = 'ONNX Runtime';
   const remedy = 'Install the packages again: "npm ci" in Tuneyard’s folder.';
   try {
-    const { env } = await import('onnxruntime-node');
-    const { NodeEngine } = await import('../../engine/node');
+    const { createEngine } = await import('../../engine/createEngine');
     const { view } = await import('../../engine/engine');
     const { newBuilder, ops } = await import('../../ops/index');
     const builder = newBuilder('doctor');
     const x = builder.input('x', 'float32', [2, 2]);
     builder.output('y', builder.matMul(x, x));
-    const executable = await new NodeEngine(ops).compile(builder.graph);
+    const engine = await createEngine(ops);
+    const executable = await engine.compile(builder.graph);
     const y = new Float32Array(4);
     await executable.run({ x: view(Float32Array.of(1, 2, 3, 4), [2, 2]) }, { y: view(y, [2, 2]) });
     await executable.release();
     if (y.join() !== '7,10,15,22')
       return { name, status: 'failed', detail: `it computes wrongly: ${y.join(' ')}`, remedy };
-    return { name, status: 'ok', detail: `${env.versions.node ?? env.versions.common}, computes` };
+    const detail = `${engine.runtime}, computes`;
+    if (engine.fallback === undefined) return { name, status: 'ok', detail };
+    return {
+      name,
+      status: 'warning',
+      detail: `${detail}, but not through its C API, which is faster: ${engine.fallback}`,
+      remedy,
+    };
   } catch (error) {
     const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
     return { name, status: 'failed', detail: `it does not load: ${why}`, remedy };
