@@ -9,6 +9,8 @@ export default defineConfig({
     // Generous: two cores may be busy with other things, and a test that hangs fails all the same.
     // onnxruntime-node is a native addon with threads of its own: one process a file, never worker threads.
     pool: 'forks',
+    // Many tests wait for others: processes, connections, timers.
+    maxWorkers: 2,
     testTimeout: 240_000,
     hookTimeout: 240_000,
     projects: [
@@ -19,8 +21,6 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/vscode/**'],
           setupFiles: 'test/support/ownHome.ts',
-          // Many wait for others: processes, connections, timers.
-          maxWorkers: 3,
           // Many start programs, servers and connections on a machine that does other things as well: what fails twice is
           // broken. That it was tried again stands in the output.
           retry: 1,

@@ -139,9 +139,9 @@ describe.skipIf(sshdMissing)(`the stand-in for Google${sshdMissing ? ` (${sshdMi
     const vm = await provider.insert(spec('boots'));
     expect(vm).toMatchObject({ state: 'RUNNING', externalAddress: expect.stringMatching(/^127\./) });
     await google.clock.advance(5000);
-    const attributes = await provider.guestAttributes(vm, 'hostkeys/');
-    expect(attributes['ssh-ed25519']).toMatch(/^AAAA/);
-    expect((await provider.serialOutput(vm, 0)).text).toContain(attributes['ssh-ed25519']);
+    const hostKey = async () => (await provider.guestAttributes(vm, 'hostkeys/'))['ssh-ed25519'];
+    await expect.poll(hostKey).toMatch(/^AAAA/);
+    expect((await provider.serialOutput(vm, 0)).text).toContain(await hostKey());
     await expect
       .poll(() => readFile(`${google.instance('boots').guest.home}/../bin/nvidia-smi`, 'utf8'))
       .toContain('NVIDIA L4');
