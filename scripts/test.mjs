@@ -2,18 +2,30 @@
  * `npm test`: installs and builds where needed, runs every test, and ends with the line `N passed, N failed, N skipped`.
  * What follows `--` goes to vitest: `npm test -- test/unit/data`.
  */
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from './build.mjs';
 import { node } from './lib/command.mjs';
+import { installDebian } from './lib/debian.mjs';
 import { install } from './lib/install.mjs';
+
+/** For trainings on several ranks: both families of MPI. */
+const MPI = [
+  { name: 'openmpi-bin', program: '/usr/bin/mpirun.openmpi' },
+  { name: 'mpich', program: '/usr/bin/mpirun.mpich' },
+];
 
 process.exitCode = await main();
 
 async function main() {
   const say = (line) => process.stdout.write(`${line}\n`);
   if (!(await install(say))) return 1;
+  await installDebian(
+    MPI.flatMap(({ program, name }) => (existsSync(program) ? [] : [name])),
+    say,
+  );
   const built = await build(() => {});
   const folder = await mkdtemp(join(tmpdir(), 'tuneyard-test-'));
   const file = join(folder, 'results.json');

@@ -4,12 +4,14 @@
  */
 import { readFileSync } from 'node:fs';
 import { recipeSchema } from '@protocol/recipe';
+import { SOLO } from '@runner/collectives/solo';
 import { NativeEngine } from '@runner/engine/native';
 import { loadParameters, openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
 import { createGradientNorm } from '@runner/optim/gradientNorm';
 import { createOptimizer, openTrainingMemory } from '@runner/optim/index';
 import { Arena, layoutArena } from '@runner/train/arena';
+import { DataParallel } from '@runner/train/dataParallel';
 import { runLoop } from '@runner/train/loop';
 import { TrainingPlan } from '@runner/train/plan';
 import { freshState } from '@runner/train/trainerState';
@@ -73,6 +75,7 @@ await runLoop({
   step: new TrainStep({ engine, newBuilder, model: opened.model, parameters, gradients }),
   optimizer: await createOptimizer('adamw', { ...context, recipe }),
   gradientNorm: await createGradientNorm({ engine, newBuilder, gradients: gradients.data }),
+  parallel: new DataParallel(SOLO, parameters, gradients, false),
   evalBatches: [],
   evalSamples: 0,
   state: freshState(steps, ''),

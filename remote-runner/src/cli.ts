@@ -4,6 +4,7 @@ import { TuneyardError } from '@protocol/errors';
 import { Command, CommanderError } from 'commander';
 import { asTuneyardError } from './cli/asTuneyardError';
 import { commandMakers } from './cli/commands/index';
+import { rankCommand } from './cli/commands/rankCommand';
 import type { CliContext } from './cli/context';
 import { Output } from './cli/output';
 import type { Streams } from './cli/streams';
@@ -39,6 +40,7 @@ function createProgram(context: CliContext): Command {
     .version(version(), '-v, --version', 'show the version')
     .helpCommand('help [command]', 'show how a command is used');
   for (const make of commandMakers) program.addCommand(make(context));
+  program.addCommand(rankCommand(context), { hidden: true });
   for (const command of [program, ...program.commands]) {
     command
       .exitOverride()

@@ -9,6 +9,7 @@ import { createServer } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { installDebian } from './debian.mjs';
 
 const CODE_SERVER = '4.139.1';
 const NODE = '24.21.0';
@@ -187,16 +188,7 @@ const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/go
  */
 export async function findChromium(say = () => {}) {
   const there = () => CHROMIUM.find((path) => existsSync(path));
-  if (!there() && process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
-    say('Installing chromium');
-    const signal = AbortSignal.timeout(INSTALL_LIMIT_MS);
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    const apt = (...args) => run('apt-get', args, '/', { signal, env });
-    const chromium = () => apt('install', '-y', '--no-install-recommends', 'chromium');
-    await chromium()
-      .catch(() => apt('update').then(chromium))
-      .catch(() => undefined);
-  }
+  if (!there()) await installDebian(['chromium'], say);
   const path = there();
   return path ? { path } : { missing: 'no Chromium; install the Debian package chromium' };
 }

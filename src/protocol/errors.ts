@@ -31,6 +31,7 @@ export const ERROR_CODES = {
   hub_failed: { exit: 1 },
   not_finite: { exit: 1 },
   engine_failed: { exit: 1 },
+  mpi_failed: { exit: 1 },
   out_of_memory: { exit: 1 },
   // between the editor and a machine
   connection_failed: { exit: 1 },

@@ -29,7 +29,14 @@ export interface StartEvent {
   device: string;
   /** Why that device: "CPU: libcublas.so.12 not found". */
   device_reason: string;
+  /** Where several ranks train together: each one's machine and device, rank 0 first. */
+  ranks?: RankPlace[];
   resumed_from?: string;
+}
+
+export interface RankPlace {
+  host: string;
+  device: string;
 }
 
 export interface LogEvent {
@@ -51,6 +58,8 @@ export interface LogEvent {
   memory_bytes: number;
   /** Seconds spent per optimizer step, mean since the last log line. */
   step_seconds: number;
+  /** Seconds that each rank computed in the last step, before it waited for the others. */
+  rank_seconds?: number[];
   /** The GPUs of the machine, where it has some. */
   gpus?: GpuUse[];
 }

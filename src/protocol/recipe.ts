@@ -224,6 +224,24 @@ export const recipeSchema = z
     per_device_train_batch_size: positiveInt.default(8).describe('Samples in a batch.'),
     per_device_eval_batch_size: positiveInt.default(8).describe('Samples in an evaluation batch.'),
     gradient_accumulation_steps: positiveInt.default(1).describe('Batches whose gradients are added up for one step.'),
+    world_size: positiveInt
+      .default(1)
+      .describe(
+        'How many processes train together, each on a GPU of its own (or on some of the cores): a step takes this many times per_device_train_batch_size × gradient_accumulation_steps samples. They are started by MPI (mpirun).',
+      ),
+    hostfile: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'File that names the machines for world_size processes, one a line, as mpirun takes it. Default: this machine.',
+      ),
+    zero_stage: z
+      .union([z.literal(0), z.literal(1)])
+      .default(1)
+      .describe(
+        'With world_size above 1: 0 keeps the optimizer’s moments whole in every process, 1 spreads them over the processes (ZeRO).',
+      ),
     gradient_checkpointing: z
       .boolean()
       .default(false)

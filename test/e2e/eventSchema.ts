@@ -25,6 +25,7 @@ const BODIES = {
     device: text,
     device_reason: text,
     resumed_from: text.optional(),
+    ranks: z.array(z.strictObject({ host: text, device: text })).optional(),
   },
   log: {
     step,
@@ -37,6 +38,7 @@ const BODIES = {
     tokens_seen: count,
     memory_bytes: count,
     step_seconds: number,
+    rank_seconds: z.array(number).optional(),
     gpus: z.array(z.strictObject({ index: count, used_bytes: count, utilization: number })).optional(),
   },
   eval: {

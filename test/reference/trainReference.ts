@@ -1,11 +1,13 @@
 import type { RunEventBody } from '@protocol/events';
 import { recipeSchema } from '@protocol/recipe';
+import { SOLO } from '@runner/collectives/solo';
 import { NativeEngine } from '@runner/engine/native';
 import { loadParameters, openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
 import { createGradientNorm } from '@runner/optim/gradientNorm';
 import { createOptimizer, openTrainingMemory } from '@runner/optim/index';
 import { Arena, layoutArena } from '@runner/train/arena';
+import { DataParallel } from '@runner/train/dataParallel';
 import { runLoop } from '@runner/train/loop';
 import { TrainingPlan } from '@runner/train/plan';
 import { freshState } from '@runner/train/trainerState';
@@ -65,6 +67,7 @@ export async function trainReference(
     step,
     optimizer,
     gradientNorm,
+    parallel: new DataParallel(SOLO, parameters, gradients, false),
     evalBatches: [],
     evalSamples: 0,
     state: freshState(0, ''),

@@ -18,19 +18,19 @@ export interface Device {
 }
 
 /**
- * @param requested a recipe's `device`: `auto`, `cpu`, `cuda` (the first GPU) or `cuda:N`
+ * @param requested a recipe's `device`: `auto`, `cpu`, `cuda` (the first GPU) or `cuda:N`; also `auto:N`: that GPU, if it works
  * @throws TuneyardError `device_unavailable` where a GPU was asked for that does not work, with what to do
  */
 export async function chooseDevice(requested: string): Promise<Device> {
   if (requested === 'cpu') return { provider: 'cpu', label: 'CPU', reason: 'CPU: the recipe asks for it' };
-  const deviceId = Number(/^cuda:(\d+)$/.exec(requested)?.[1] ?? 0);
+  const deviceId = Number(/^(?:cuda|auto):(\d+)$/.exec(requested)?.[1] ?? 0);
   const obstacle = await findObstacle(deviceId);
   if (!obstacle) {
     const name = await gpuName(deviceId);
     const label = `CUDA:${deviceId}${name === undefined ? '' : ` (${name})`}`;
     return { provider: 'cuda', deviceId, label, reason: `${label}: it computed a test graph` };
   }
-  if (requested === 'auto') return { provider: 'cpu', label: 'CPU', reason: `CPU: ${obstacle.what}` };
+  if (requested.startsWith('auto')) return { provider: 'cpu', label: 'CPU', reason: `CPU: ${obstacle.what}` };
   throw new TuneyardError(
     'device_unavailable',
     `the device "${requested}" cannot be used here: ${obstacle.what}. ${obstacle.remedy} Or set "device" to "auto" or "cpu".`,

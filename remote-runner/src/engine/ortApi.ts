@@ -6,9 +6,9 @@
  * Source: onnxruntime_c_api.h of 1.29; a function's place in the table never changes.
  */
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { nativeFolder } from './cudaLibraries';
+import { type Koffi, loadKoffi } from './loadKoffi';
 import { RunThread } from './runThread';
 
 /** The API's version is the library's minor version. */
@@ -81,7 +81,6 @@ class OrtFailure extends Error {
   }
 }
 
-type Koffi = typeof import('koffi');
 type Native = ReturnType<Koffi['decode']> & { async(...args: unknown[]): void };
 
 export class OrtApi {
@@ -98,7 +97,7 @@ export class OrtApi {
   /** @throws Error where koffi or the library cannot be loaded, or it is of another version; the message says which */
   constructor() {
     const library = libraryFile();
-    const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    const koffi = loadKoffi();
     this.#koffi = koffi;
     const base = koffi.decode(koffi.load(library).func('OrtGetApiBase', P, [])(), koffi.array(P, 2)) as Handle[];
     this.version = koffi.call(base[1], koffi.proto(S, [])) as string;

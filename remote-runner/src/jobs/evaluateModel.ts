@@ -47,7 +47,7 @@ export async function evaluateModel(options: EvaluateModelOptions): Promise<Eval
   // Nothing is trained, so there is no room for gradients.
   const step = new TrainStep({ engine, newBuilder, model, parameters, gradients: new Arena(layoutArena([])) });
   try {
-    const evaluation = await evaluateBatches(step, batches, signal);
+    const evaluation = await evaluateBatches(step, batches, { signal });
     if (!evaluation) throw new TuneyardError('cancelled', 'The evaluation was cancelled.');
     return evaluation;
   } finally {

@@ -2,6 +2,7 @@
 import type { CompareCell } from '@protocol/compare';
 import type { RunEventBody } from '@protocol/events';
 import type { GenerationRecipe, Recipe } from '@protocol/recipe';
+import type { Collective } from '../collectives/collective';
 
 /** A recipe that was read and checked, with where it came from. */
 export interface LoadedRecipe {
@@ -16,7 +17,9 @@ export interface TrainRequest extends LoadedRecipe {
   runId: string;
   /** Exists, and its lock is held by the caller. */
   runDir: string;
-  /** Aborted: stop at the end of the step, with a checkpoint. */
+  /** The ranks that train together; this process is one of them. Default: it is alone. */
+  collective?: Collective;
+  /** Aborted: stop, with a checkpoint. */
   signal?: AbortSignal;
   emit(event: RunEventBody): void;
   /** Stages before training ("loading weights", "downloading 40%"). */

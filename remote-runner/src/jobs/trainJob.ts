@@ -1,9 +1,12 @@
 /** Trains a model by a recipe, into a run directory. */
 import { mkdir } from 'node:fs/promises';
+import { availableParallelism, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import type { Recipe } from '@protocol/recipe';
 import type { TrainResult } from '@protocol/runner';
+import { type Collective, partsOf } from '../collectives/collective';
+import { SOLO } from '../collectives/solo';
 import { holdsSamplesOut } from '../data/heldOut';
 import { chooseDevice } from '../engine/device';
 import { GpuMonitor } from '../engine/gpuMonitor';
@@ -16,7 +19,8 @@ import { requireDiskSpace } from '../hub/diskSpace';
 import { loadParameters } from '../models/loadModel';
 import { newBuilder } from '../ops/index';
 import { createGradientNorm } from '../optim/gradientNorm';
-import { createOptimizer, openTrainingMemory } from '../optim/index';
+import { createOptimizer, isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
+import type { OptimizerState } from '../optim/optimizer';
 import { Arena, layoutArena } from '../train/arena';
 import {
   checkpointBytes,
@@ -29,6 +33,7 @@ import {
   writeCheckpoint,
   writeModelDir,
 } from '../train/checkpoint';
+import { DataParallel, layoutOfPart } from '../train/dataParallel';
 import { runLoop } from '../train/loop';
 import { evaluationBatches, planFingerprint, TrainingPlan } from '../train/plan';
 import { freshState, parseTrainerState, type TrainerState } from '../train/trainerState';
@@ -41,16 +46,20 @@ import type { TrainRequest } from './requests';
  *   `engine_failed` and the like later. Emits every event but a failure's `end`, which is the caller's.
  */
 export async function trainJob(request: TrainRequest): Promise<TrainResult> {
-  const { recipe, runDir, signal, emit, onStage } = request;
+  const { recipe, runDir, signal, emit, onStage, collective = SOLO } = request;
+  const isFirst = collective.rank === 0;
   const started = performance.now();
   let step = 0;
   const warn = (code: string, message: string) => emit({ type: 'warning', step, code, message });
   const prepare = { ...request, revision: recipe.revision, onWarning: (message: string) => warn('download', message) };
 
   // What can be wrong is found out cheapest first: device, model, data, disk.
-  const device = await chooseDevice(recipe.device);
+  const device = await chooseDevice(deviceOfRank(recipe.device, collective));
+  // What has to be downloaded is downloaded once a machine.
+  if (collective.localRank > 0) await collective.barrier();
   const prepared = await prepareModel(recipe.model, prepare);
   const samples = await prepareSamples(recipe, prepared, prepare);
+  if (collective.localRank === 0) await collective.barrier();
   const { model, padTokenId } = prepared;
   const { prompts, ...options } = recipe.generation;
   checkPrompts({ ...prepared, prompts, options, vocabSize: model.vocabSize, maxPositions: model.maxPositions });
@@ -59,36 +68,48 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     recipe.eval_strategy === 'no' ? [] : evaluationBatches(samples.eval, recipe, samples.maxLength, padTokenId);
 
   onStage?.('Loading the weights');
-  const engine = await openEngine(recipe.device);
-  const memory = openTrainingMemory(layoutArena(model.parameters), recipe);
+  const { worldSize, localSize } = collective;
+  const threads = worldSize > 1 ? Math.max(1, Math.floor(availableParallelism() / localSize)) : undefined;
+  const engine = await openEngine(deviceOfRank(recipe.device, collective), threads);
+  const isSharded = worldSize > 1 && recipe.zero_stage > 0 && isShardable(recipe.optim);
+  const layout = layoutArena(model.parameters);
+  const updated = isSharded ? layoutOfPart(layout, partsOf(layout.size, worldSize)[collective.rank]!) : layout;
+  const memory = openTrainingMemory(layout, recipe, updated);
   const parameters = await loadParameters(prepared, signal, memory);
   const gradients = new Arena(parameters.layout, memory);
+  const parallel = new DataParallel(collective, parameters, gradients, isSharded);
+  const partOf = ({ data }: Arena) => data.subarray(parallel.part.from, parallel.part.to);
   const optimizer = await createOptimizer(recipe.optim, {
     engine,
     newBuilder,
-    layout: parameters.layout,
-    parameters: parameters.data,
-    gradients: gradients.data,
+    layout: updated,
+    parameters: partOf(parameters),
+    gradients: partOf(gradients),
     recipe,
   });
   const weights = namedWeights(parameters);
-  const moments = optimizer.state.map(({ name, data }): NamedTensor => ({ name, shape: [data.length], data }));
   const checkpoints = join(runDir, 'checkpoints');
-  await mkdir(checkpoints, { recursive: true });
-  await requireDiskSpace(
-    runDir,
-    (recipe.save_strategy === 'no' ? 0 : checkpointBytes({ weights, optimizer: moments })) + 4 * parameters.layout.size,
-    'the first checkpoint, with the final model,',
-  );
+  if (isFirst) {
+    await mkdir(checkpoints, { recursive: true });
+    const momentBytes = 4 * optimizerStateSize(recipe.optim, layout, recipe);
+    await requireDiskSpace(
+      runDir,
+      (recipe.save_strategy === 'no' ? 0 : checkpointBytes({ weights, optimizer: [] }) + momentBytes) + 4 * layout.size,
+      'the first checkpoint, with the final model,',
+    );
+  }
 
   const fingerprint = planFingerprint(recipe, samples.train);
-  const resumed = await resume(request, checkpoints, weights, moments, fingerprint, warn);
+  const fresh = freshState(plan.totalSteps, fingerprint);
+  const begin = { request, root: checkpoints, weights, optimizer: optimizer.state, parallel, fresh, warn };
+  const { resumed, state } = await startingState(begin);
   const damaged = new Set(resumed?.damaged);
-  const state = resumed?.state ?? freshState(plan.totalSteps, fingerprint);
   state.total_steps = plan.totalSteps;
   step = state.step;
   let lastCheckpoint = resumed?.path;
   const parameterCount = model.parameters.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const places = await parallel.texts(`${hostname()}\n${device.label}`);
+  const ranks = places.map((place) => ({ host: place.split('\n')[0]!, device: place.split('\n')[1] ?? '' }));
   emit({
     type: 'start',
     run: request.runId,
@@ -104,6 +125,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     device: device.label,
     device_reason: device.reason,
     ...(resumed ? { resumed_from: resumed.path } : {}),
+    ...(worldSize > 1 && { ranks }),
   });
   for (const message of samples.warnings) warn('dataset', message);
   if (recipe.eval_strategy !== 'no' && !holdsSamplesOut(recipe.dataset))
@@ -123,12 +145,12 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     gradients,
     checkpointing: recipe.gradient_checkpointing,
   });
-  const gradientNorm = await createGradientNorm({ engine, newBuilder, gradients: gradients.data });
+  const gradientNorm = await createGradientNorm({ engine, newBuilder, gradients: partOf(gradients) });
   const writeTexts = textWriter(prepared, parameters, recipe, engine, emit, signal);
   const modelFiles = { sourceDir: prepared.dir, config: prepared.source.config };
   const gpuMonitor = device.provider === 'cuda' ? new GpuMonitor() : undefined;
   try {
-    if (state.step === 0) await writeTexts.at(0);
+    if (state.step === 0 && isFirst) await writeTexts.at(0);
     onStage?.('Training');
     const status = await runLoop({
       recipe,
@@ -136,6 +158,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       step: trainStep,
       optimizer,
       gradientNorm,
+      parallel,
       evalBatches,
       evalSamples: samples.eval.length,
       state,
@@ -146,6 +169,8 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
         emit(event.type === 'log' && gpus ? { ...event, gpus } : event);
       },
       async save(current) {
+        const moments = namedMoments(await parallel.collectState(optimizer.state));
+        if (!isFirst) return;
         const written = await writeCheckpoint({
           root: checkpoints,
           step: current.step,
@@ -168,7 +193,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
         emit({ type: 'checkpoint', step: current.step, path: written.path, bytes: written.bytes, removed });
       },
       lastCheckpoint: () => lastCheckpoint,
-      ...(plan.totalSteps > 0
+      ...(plan.totalSteps > 0 && isFirst
         ? { generate: (at: number) => (at < plan.totalSteps ? writeTexts.at(at) : Promise.resolve()) }
         : {}),
     });
@@ -187,7 +212,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       ...extra,
     });
     const best = state.best ? { best_step: state.best.step, best_metric: state.best.metric } : {};
-    if (status === 'stopped') {
+    if (status === 'stopped' || !isFirst) {
       const stopped = result({});
       emit({ type: 'end', status, step: state.step, runtime: stopped.runtime, ...best });
       return stopped;
@@ -210,6 +235,12 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   }
 }
 
+/** A GPU for each rank of a machine, where the recipe names none. */
+function deviceOfRank(requested: string, { worldSize, localRank }: Collective): string {
+  if (worldSize === 1 || !/^(auto|cuda)$/.test(requested)) return requested;
+  return `${requested}:${localRank}`;
+}
+
 function namedWeights(parameters: Arena): NamedTensor[] {
   return parameters.layout.tensors.map(({ name, shape }) => ({ name, shape, data: parameters.slice(name) }));
 }
@@ -230,6 +261,30 @@ async function loadBest(
     return;
   }
   await best.loadWeights(weights, signal);
+}
+
+function namedMoments(state: readonly OptimizerState[]): NamedTensor[] {
+  return state.map(({ name, data }) => ({ name, shape: [data.length], data }));
+}
+
+interface Begin {
+  request: TrainRequest;
+  root: string;
+  weights: NamedTensor[];
+  optimizer: readonly OptimizerState[];
+  parallel: DataParallel;
+  fresh: TrainerState;
+  warn(code: string, message: string): void;
+}
+
+/** Where the run begins, the same on every rank: rank 0 reads the checkpoint. */
+async function startingState({ request, root, weights, optimizer, parallel, fresh, warn }: Begin) {
+  // A checkpoint holds the moments of all ranks.
+  const whole = request.recipe.resume_from_checkpoint === false ? [] : await parallel.collectState(optimizer);
+  const resumed = parallel.isFirst
+    ? await resume(request, root, weights, namedMoments(whole), fresh.fingerprint, warn)
+    : undefined;
+  return { resumed, state: await parallel.spread(resumed?.state ?? fresh, optimizer, whole) };
 }
 
 /** Loads the checkpoint that the recipe asks for. @returns nothing where the run begins anew */

@@ -19,6 +19,9 @@ export function createOptimizer(name: Recipe['optim'], context: OptimizerContext
   return OPTIMIZERS[name].create(context);
 }
 
+/** Whether an optimizer can update a part of the weights by itself: its state for a weight needs no other weight. */
+export const isShardable = (name: Recipe['optim']): boolean => name !== 'adafactor';
+
 /** Floats of state that an optimizer will hold, for estimates of memory and of a checkpoint's size. */
 export function optimizerStateSize(name: Recipe['optim'], layout: ArenaLayout, recipe: OptimizerRecipe): number {
   return OPTIMIZERS[name].stateSize(layout, recipe);
@@ -31,8 +34,10 @@ export function optimizerStateSize(name: Recipe['optim'], layout: ArenaLayout, r
 export function openTrainingMemory(
   layout: ArenaLayout,
   recipe: OptimizerRecipe & Pick<Recipe, 'optim'>,
+  /** What the optimizer updates. */
+  updated: ArenaLayout = layout,
 ): ArenaMemory | undefined {
-  const moments = optimizerStateSize(recipe.optim, layout, recipe);
+  const moments = optimizerStateSize(recipe.optim, updated, recipe);
   return ArenaMemory.open(2 * layout.size + moments + ALIGNMENT_ROOM);
 }
 

@@ -9,6 +9,7 @@ import type { Batch } from '../data/collate';
 import type { GradientNorm } from '../optim/gradientNorm';
 import type { Optimizer } from '../optim/optimizer';
 import { learningRateAt } from '../optim/schedules';
+import type { DataParallel } from './dataParallel';
 import { type Evaluation, evaluateBatches } from './evaluate';
 import { emptyWindow } from './metrics';
 import type { TrainingPlan } from './plan';
@@ -21,6 +22,8 @@ export interface LoopContext {
   step: TrainStep;
   optimizer: Optimizer;
   gradientNorm: GradientNorm;
+  /** The ranks that train together; this one alone, where there is no other. */
+  parallel: DataParallel;
   evalBatches: readonly Batch[];
   evalSamples: number;
   /** Changed in place. */
@@ -42,7 +45,7 @@ export type LoopResult = 'completed' | 'stopped';
  * @throws TuneyardError `not_finite` (nothing is saved: the last checkpoint is good), and what saving throws
  */
 export async function runLoop(context: LoopContext): Promise<LoopResult> {
-  const { recipe, plan, state, signal } = context;
+  const { recipe, plan, state } = context;
   const warmup = recipe.warmup_steps > 0 ? recipe.warmup_steps : Math.ceil(recipe.warmup_ratio * plan.totalSteps);
   let saved = state.step;
   const save = async () => {
@@ -54,8 +57,8 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
   if (await evaluateIfDue(context)) return 'completed';
   // It had stopped early, and was ended before it could say so.
   if (!state.evaluation_due && isOutOfPatience(context)) return 'completed';
-  while (state.step < plan.totalSteps) {
-    if (signal?.aborted) break;
+  let isStopping = await agreeToStop(context);
+  while (state.step < plan.totalSteps && !isStopping) {
     const started = performance.now();
     const rate = learningRateAt(recipe.lr_scheduler_type, {
       step: state.step,
@@ -66,6 +69,7 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
     const trained = await trainStep(context, rate);
     if (!trained) break;
     const { loss, norm, supervised, tokens } = trained;
+    isStopping = trained.isStopping;
     state.step++;
     state.tokens_seen += tokens;
     const seconds = (performance.now() - started) / 1000;
@@ -81,7 +85,7 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
 
     const last = state.step === plan.totalSteps;
     const epochEnd = state.step % plan.stepsPerEpoch === 0 || last;
-    if (state.step % recipe.logging_steps === 0 || last) log(context, rate, norm);
+    if (state.step % recipe.logging_steps === 0 || last) log(context, rate, norm, trained.rankSeconds);
 
     state.evaluation_due =
       context.evalBatches.length > 0 &&
@@ -91,7 +95,8 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
     const due =
       recipe.save_strategy !== 'no' &&
       (bestNow || isDue(recipe.save_strategy, recipe.save_steps, state.step, epochEnd, last));
-    if (due || (signal?.aborted && saved !== state.step)) {
+    isStopping = isAlone(context) ? isAborted(context) : isStopping;
+    if (due || (isStopping && saved !== state.step)) {
       await save();
     }
     if (stop) return 'completed';
@@ -120,9 +125,10 @@ async function requireSoundWeights(context: LoopContext): Promise<void> {
 
 /** Evaluates, unless asked to stop meanwhile: then it stays due. @returns whether training ends early */
 async function evaluateIfDue(context: LoopContext): Promise<boolean> {
-  const { state, signal } = context;
+  const { state, parallel } = context;
   if (!state.evaluation_due) return false;
-  const evaluation = await evaluateBatches(context.step, context.evalBatches, signal);
+  const signal = isAlone(context) ? context.signal : undefined;
+  const evaluation = await evaluateBatches(context.step, context.evalBatches, { signal, parallel });
   if (!evaluation) return false;
   if (!Number.isFinite(evaluation.loss)) {
     const trained = context.plan.batches(state.step - 1);
@@ -145,6 +151,16 @@ function isDue(
   return strategy === 'epoch' ? epochEnd : step % every === 0 || last;
 }
 
+const isAlone = ({ parallel }: LoopContext): boolean => parallel.collective.worldSize === 1;
+
+const isAborted = ({ signal }: LoopContext): boolean => signal?.aborted === true;
+
+/** Whether any rank was asked to stop: all find the same. */
+async function agreeToStop(context: LoopContext): Promise<boolean> {
+  const [stops = 0] = await context.parallel.sum([isAborted(context) ? 1 : 0]);
+  return stops > 0;
+}
+
 /** @returns null where it was asked to stop in the middle: the weights are those of the step before */
 async function trainStep(context: LoopContext, rate: number) {
   try {
@@ -158,26 +174,37 @@ async function trainStep(context: LoopContext, rate: number) {
 async function wholeStep(context: LoopContext, rate: number) {
   const { recipe, plan, step, optimizer, state } = context;
   // What is to be stopped at once must have something to go on from.
-  const signal = state.step > 0 ? context.signal : undefined;
+  const signal = state.step > 0 && isAlone(context) ? context.signal : undefined;
   const batches = plan.batches(state.step);
   const supervised = batches.reduce((sum, batch) => sum + batch.rows.length, 0);
   const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
-  let loss = 0;
-  for (const [i, batch] of batches.entries()) {
-    loss += await step.accumulate(batch, {
+  const { parallel } = context;
+  const started = performance.now();
+  const mine = parallel.mine([...batches.entries()]);
+  let ownLoss = 0;
+  for (const [at, [i, batch]] of mine.entries()) {
+    ownLoss += await step.accumulate(batch, {
       weight: 1 / supervised,
-      first: i === 0,
+      first: at === 0,
       seed: dropoutSeed(recipe.seed, state.step, i),
       signal,
     });
-    if (!Number.isFinite(loss)) throw notFinite(context, 'loss', loss, [batch]);
+    if (!Number.isFinite(ownLoss) && isAlone(context)) throw notFinite(context, 'loss', ownLoss, [batch]);
   }
-  const norm = await context.gradientNorm();
+  if (mine.length === 0) step.clearGradients();
+  const seconds = (performance.now() - started) / 1000;
+  const { rank, worldSize } = parallel.collective;
+  const times = Array.from({ length: worldSize }, (_, i) => (i === rank ? seconds : 0));
+  const [loss = 0, stops = 0, ...rankSeconds] = await parallel.sum([ownLoss, isAborted(context) ? 1 : 0, ...times]);
+  if (!Number.isFinite(loss)) throw notFinite(context, 'loss', loss, batches);
+  await parallel.reduceGradients();
+  const norm = await parallel.norm(context.gradientNorm);
   if (!Number.isFinite(norm)) throw notFinite(context, 'gradient', norm, batches);
   // As torch's clip_grad_norm_: the small number keeps the quotient defined.
   const clip = recipe.max_grad_norm > 0 ? Math.min(1, recipe.max_grad_norm / (norm + 1e-6)) : 1;
   await optimizer.step({ learningRate: rate, gradientScale: clip, step: state.step + 1 });
-  return { loss, norm, supervised, tokens };
+  await parallel.shareParameters();
+  return { loss, norm, supervised, tokens, isStopping: stops > 0, rankSeconds };
 }
 
 /** One seed a micro-batch, so that a resumed run drops out the same units. */
@@ -185,7 +212,7 @@ function dropoutSeed(seed: number, step: number, microBatch: number): bigint {
   return BigInt.asIntN(64, (BigInt(seed) << 40n) ^ (BigInt(step) << 12n) ^ BigInt(microBatch));
 }
 
-function log({ plan, state, emit }: LoopContext, rate: number, norm: number): void {
+function log({ plan, state, emit }: LoopContext, rate: number, norm: number, rankSeconds: readonly number[]): void {
   const { window } = state;
   emit({
     type: 'log',
@@ -199,6 +226,7 @@ function log({ plan, state, emit }: LoopContext, rate: number, norm: number): vo
     tokens_seen: state.tokens_seen,
     memory_bytes: process.memoryUsage.rss(),
     step_seconds: window.seconds / window.steps,
+    ...(rankSeconds.length > 1 && { rank_seconds: [...rankSeconds] }),
   });
   state.window = emptyWindow();
 }

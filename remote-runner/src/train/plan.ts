@@ -11,6 +11,7 @@ type PlanRecipe = Pick<
   | 'per_device_train_batch_size'
   | 'per_device_eval_batch_size'
   | 'gradient_accumulation_steps'
+  | 'world_size'
   | 'num_train_epochs'
   | 'max_steps'
   | 'seed'
@@ -38,11 +39,7 @@ export class TrainingPlan {
 
   constructor(private readonly options: PlanOptions) {
     const { recipe, train, maxLength } = options;
-    this.stepsPerEpoch = stepsPerEpoch(
-      train.length,
-      recipe.per_device_train_batch_size,
-      recipe.gradient_accumulation_steps,
-    );
+    this.stepsPerEpoch = stepsPerEpoch(train.length, recipe.per_device_train_batch_size, accumulationOf(recipe));
     this.totalSteps = recipe.max_steps > 0 ? recipe.max_steps : Math.ceil(this.stepsPerEpoch * recipe.num_train_epochs);
     // What is padded is batches, so the lengths are chosen for the longest sample of each batch.
     const longest = this.epoch(0)
@@ -55,7 +52,7 @@ export class TrainingPlan {
   epochAt(step: number): number {
     const { recipe, train } = this.options;
     const batches = Math.ceil(train.length / recipe.per_device_train_batch_size);
-    const inEpoch = (step % this.stepsPerEpoch) * recipe.gradient_accumulation_steps;
+    const inEpoch = (step % this.stepsPerEpoch) * accumulationOf(recipe);
     return Math.floor(step / this.stepsPerEpoch) + inEpoch / batches;
   }
 
@@ -91,7 +88,7 @@ export class TrainingPlan {
       : planEpoch({
           n: train.length,
           batchSize: recipe.per_device_train_batch_size,
-          accumulation: recipe.gradient_accumulation_steps,
+          accumulation: accumulationOf(recipe),
           seed: recipe.seed,
           epoch,
           lengths: train.map((sample) => sample.inputIds.length),
@@ -102,6 +99,10 @@ export class TrainingPlan {
     return steps;
   }
 }
+
+/** Micro-batches of a step, of all ranks. */
+const accumulationOf = (recipe: Pick<Recipe, 'gradient_accumulation_steps' | 'world_size'>): number =>
+  recipe.gradient_accumulation_steps * recipe.world_size;
 
 /** Evaluation batches: like lengths together, so that little is padded. */
 export function evaluationBatches(
@@ -144,12 +145,17 @@ export function planFingerprint(recipe: Recipe, train: readonly Sample[]): strin
     metric_for_best_model: _metric,
     max_steps: _max,
     gradient_checkpointing: _checkpointing,
+    hostfile: _hostfile,
+    zero_stage: _zero,
+    world_size,
+    gradient_accumulation_steps,
     num_train_epochs: _epochs,
     per_device_eval_batch_size: _evalBatch,
     $schema: _schema,
     ...rest
   } = recipe;
-  hash.update(JSON.stringify(rest));
+  // Who computes what of a step is not for the result.
+  hash.update(JSON.stringify({ ...rest, accumulation: gradient_accumulation_steps * world_size }));
   hash.update(model);
   for (const sample of train) {
     hash.update(sample.inputIds);

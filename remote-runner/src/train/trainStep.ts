@@ -149,6 +149,11 @@ export class TrainStep {
     return loss;
   }
 
+  /** The gradients of no batch at all. */
+  clearGradients(): void {
+    this.options.gradients.data.fill(0);
+  }
+
   /** Σ loss over the batch's supervised tokens (natural log), without dropout. */
   async evaluate(batch: Batch, signal?: AbortSignal): Promise<number> {
     const packed = packBatch(batch);

@@ -104,8 +104,11 @@ async function trainLocked(output: Output, { id, dir, loaded, goOn, queue }: Tra
     if (isFirst) await writeRecipe(dir, loaded.recipe);
     output.data({ type: 'run', run: id, run_dir: dir });
     place = await takeDevice(id, loaded.recipe.device, queue, record, interrupts.signal);
-    const { trainJob } = await import('../../jobs/trainJob');
-    const result = await trainJob({
+    const job =
+      loaded.recipe.world_size > 1
+        ? (await import('../../jobs/launchRanks')).launchRanks
+        : (await import('../../jobs/trainJob')).trainJob;
+    const result = await job({
       ...loaded,
       runId: id,
       runDir: dir,

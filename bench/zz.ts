@@ -1,0 +1,20 @@
+import { partsOf } from '@runner/collectives/collective';
+import { mpiFamilyOf, openMpi } from '@runner/collectives/mpi';
+
+const c = openMpi(mpiFamilyOf(process.env)!);
+const x = new Float32Array(100).map((_, i) => i + c.rank);
+await c.sum(x);
+const parts = partsOf(100, c.worldSize);
+const y = new Float32Array(100).fill(c.rank + 1);
+await c.sumParts(y, parts);
+const own = y.slice(parts[c.rank]!.from, parts[c.rank]!.to);
+await c.gatherParts(y, parts);
+const whole = c.rank === 0 ? new Float32Array(100) : undefined;
+await c.collect(own.fill(c.rank), parts, whole);
+if (whole) whole.reverse();
+await c.spread(own, parts, whole);
+const b = new Uint8Array(3).fill(c.rank + 7);
+await c.broadcast(b);
+console.error(c.rank, c.worldSize, c.localRank, c.localSize, x.slice(0, 3), new Set(y), [...new Set(own)], b);
+await c.barrier();
+await c.close();
