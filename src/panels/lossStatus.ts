@@ -38,11 +38,14 @@ export function lossStatus(followed: FollowedRun, run: HostRun | undefined, host
     ...(evalLoss !== undefined && { eval_loss: evalLoss }),
     ...(running && pace !== undefined && { steps_per_second: pace }),
     ...(running && left !== undefined && { seconds_left: left }),
+    ...(start?.ranks && { ranks: start.ranks.map((place, i) => ({ ...place, ...timeOf(followed.rankSeconds[i]) })) }),
     ...(run?.updated && { updated: run.updated }),
     ...(message && { message }),
     actions: isGone ? [] : actionsOf(state, followed.checkpoints.length > 0),
   };
 }
+
+const timeOf = (seconds: number | undefined) => (seconds === undefined ? {} : { seconds });
 
 function actionsOf(state: LossStatus['state'], hasCheckpoint: boolean): PanelAction[] {
   switch (state) {

@@ -2,7 +2,9 @@
  * What the panels and the extension say to each other: JSON-RPC over postMessage, a contract for each end of each
  * panel. Panels draw and ask; what they show is worked out in the extension.
  */
+
 import type { CompareCell } from './compare';
+import type { RankPlace } from './events';
 import type { RunSummary } from './runner';
 
 /**
@@ -82,6 +84,8 @@ export interface LossStatus {
   eval_loss?: number;
   steps_per_second?: number;
   seconds_left?: number;
+  /** Where several ranks train together: each one's machine and device, and seconds a step where they are known. */
+  ranks?: (RankPlace & { seconds?: number })[];
   /** ISO 8601 of the last event. */
   updated?: string;
   /** Why it failed, or what it waits for. */

@@ -9,10 +9,12 @@ import type {
   WarningEvent,
 } from '@protocol/events';
 import { GrowingColumns } from './columns';
+import { RankTimes } from './rankTimes';
 import type { Timed } from './runs';
 
 export class RunHistory {
   readonly log = new GrowingColumns();
+  readonly ranks = new RankTimes();
   readonly evals: Timed<EvalEvent>[] = [];
   readonly checkpoints: Timed<CheckpointEvent>[] = [];
   readonly warnings: Timed<WarningEvent>[] = [];
@@ -49,6 +51,7 @@ export class RunHistory {
       case 'start':
         return this.#begin(event, time);
       case 'log':
+        this.ranks.add(event.rank_seconds);
         this.log.add(event, time, this.#before + (time - this.#began) / 1000);
         break;
       case 'eval':

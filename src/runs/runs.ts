@@ -61,6 +61,8 @@ export interface FollowedRun extends Disposable {
   readonly checkpoints: readonly Timed<CheckpointEvent>[];
   readonly warnings: readonly Timed<WarningEvent>[];
   readonly generations: readonly Timed<GenerationEvent>[];
+  /** Seconds that each rank computed a step lately; empty where there is one. */
+  readonly rankSeconds: readonly number[];
   readonly start: Timed<StartEvent> | undefined;
   /** Of the last attempt; undefined again once it is resumed. */
   readonly end: Timed<EndEvent> | undefined;

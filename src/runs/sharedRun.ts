@@ -60,6 +60,9 @@ export class SharedRun {
       get generations() {
         return history.generations;
       },
+      get rankSeconds() {
+        return history.ranks.means;
+      },
       get start() {
         return history.start;
       },

@@ -34,7 +34,7 @@ export function runRow({ run, look, drawn, onToggle, onRemove, onAct }: RunRowOp
         : nothing
     }
     <span class=${`state ${status.state}`}>${stateText(status)}</span>
-    <span class="figures">${figures(status).map((text, i) => html`${i > 0 ? ' · ' : ''}<span>${text}</span>`)}</span>
+    <span class="figures">${figures(status).map((text, i) => html`${i > 0 ? ' · ' : ''}<span>${text}</span>`)}${ranksFigure(status)}</span>
     ${status.offline ? html`<span class="offline">${offlineText(status)}</span>` : nothing}
     ${status.message ? html`<span class="message">${status.message}</span>` : nothing}
     <span class="group">
@@ -119,6 +119,33 @@ function figures(status: LossStatus): string[] {
     steps_per_second === undefined ? '' : l10n.t('{0} it/s', formatNumber(steps_per_second)),
     seconds_left === undefined ? '' : l10n.t('{0} left', formatSeconds(seconds_left)),
   ].filter((text) => text !== '');
+}
+
+/** A rank that takes so much longer than the middle one is told of. */
+const SLOW = 1.25;
+
+/** How many ranks there are, each with its place where one asks; and the one that the others wait for. */
+function ranksFigure({ state, ranks }: LossStatus): TemplateResult | typeof nothing {
+  if (!ranks) return nothing;
+  const each = ranks.map(({ host, device, seconds }, rank) =>
+    seconds === undefined
+      ? l10n.t('rank {0}: {1}, {2}', rank, host, device)
+      : l10n.t('rank {0}: {1}, {2}, {3} s a step', rank, host, device, formatNumber(seconds)),
+  );
+  const slow = state === 'running' ? slowest(ranks) : undefined;
+  return html` · <span title=${each.join('\n')}>${l10n.t('{0} ranks', ranks.length)}</span>${
+    slow
+      ? html` · <span class="slow" title=${each[slow.rank]!}>${l10n.t('all wait for rank {0}: {1} times as slow', slow.rank, formatNumber(slow.times))}</span>`
+      : nothing
+  }`;
+}
+
+function slowest(ranks: NonNullable<LossStatus['ranks']>): { rank: number; times: number } | undefined {
+  const seconds = ranks.map(({ seconds = 0 }) => seconds);
+  const middle = [...seconds].sort((a, b) => a - b)[(seconds.length - 1) >> 1]!;
+  const rank = seconds.indexOf(Math.max(...seconds));
+  const times = seconds[rank]! / middle;
+  return Number.isFinite(times) && times >= SLOW ? { rank, times: Number(times.toFixed(1)) } : undefined;
 }
 
 /** With thin spaces between thousands. */

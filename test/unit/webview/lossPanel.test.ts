@@ -237,6 +237,22 @@ describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped
     );
   });
 
+  it('shows the ranks of a run, where each is, and the one that the others wait for', async () => {
+    const shared = run('shared');
+    const places = ['gpu-1', 'gpu-1', 'gpu-2', 'gpu-2'].map((host, i) => ({ host, device: `CUDA:${i % 2}` }));
+    shared.start = { ...shared.start!, ranks: places };
+    shared.rankSeconds = [1, 1.02, 1.61, 0.99];
+    const { page, picture } = await open([shared]);
+    const ranks = figures(page, '4 ranks');
+    await ranks.waitFor();
+    expect(await ranks.getAttribute('title')).toContain('rank 2: gpu-2, CUDA:0, 1.61 s a step');
+    await figures(page, 'all wait for rank 2: 1.6 times as slow').waitFor();
+    await picture('loss-ranks');
+    shared.rankSeconds = [1, 1.02, 1.1, 0.99];
+    shared.changed();
+    await until(async () => expect(await page.getByText('all wait for').count()).toBe(0));
+  });
+
   it('fits a column of 300 pixels', async () => {
     const panel = await open([run('backstories-lora-with-a-long-name', 400), run('b')], { width: 300, height: 900 });
     await panel.page.getByText('b', { exact: true }).waitFor();

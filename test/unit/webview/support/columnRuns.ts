@@ -28,6 +28,7 @@ export class ColumnRun implements FollowedRun {
   checkpoints: Timed<CheckpointEvent>[] = [];
   warnings: Timed<WarningEvent>[] = [];
   readonly generations = [];
+  rankSeconds: number[] = [];
   start: Timed<StartEvent> | undefined;
   end: Timed<EndEvent> | undefined;
   lastSeq = 0;
