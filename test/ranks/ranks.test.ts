@@ -1,21 +1,16 @@
 /** Trainings on several ranks, by the shipped program and a real mpirun, against the same training on one. */
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { LogEvent, RunEvent } from '@protocol/events';
 import { isProcessAlive } from '@runner/hub/processAlive';
 import { openSafetensors } from '@runner/hub/safetensors';
-import { gpt2 } from '@runner/models/gpt2';
-import { initializeParameters } from '@runner/models/initialize';
-import { writeModelDir } from '@runner/train/checkpoint';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { writeRanksModel } from '../support/ranksModel';
 import { buildRunner, runRunner, startRunner } from '../support/runner';
-import { sourceFolder } from '../unit/decode/namedModel';
-
-const CONFIG = { model_type: 'gpt2', vocab_size: 290, n_embd: 48, n_layer: 2, n_head: 3, n_positions: 64 };
 
 /** Steps of four micro-batches; the last of an epoch has fewer. */
 const STEP = 4;
@@ -25,30 +20,7 @@ let dir: string;
 beforeAll(async () => {
   await buildRunner();
   dir = await mkdtemp(join(tmpdir(), 'tuneyard-ranks-'));
-  const parameters = initializeParameters(gpt2.parse(CONFIG, 'config.json'), 3);
-  const weights = parameters.layout.tensors.map(({ name, shape }) => ({ name, shape, data: parameters.slice(name) }));
-  const sourceDir = await sourceFolder(join(dir, 'source'));
-  await writeModelDir({ dir: join(dir, 'model'), sourceDir, config: CONFIG, weights });
-  // Some have many supervised tokens, some one: a mean of the ranks' means would be wrong.
-  const rows = Array.from({ length: 180 }, (_, i) => ({
-    text: `the mage ${i} of the north`,
-    target: ' and the sword of the south'.repeat(i % 5 === 0 ? 3 : 1).slice(0, i % 3 === 0 ? 4 : undefined),
-  }));
-  await writeFile(join(dir, 'data.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
-  const recipe = {
-    model: './model',
-    dataset: { path: './data.jsonl', test_size: 0.2 },
-    max_length: 64,
-    num_train_epochs: 2,
-    learning_rate: 5e-3,
-    per_device_train_batch_size: 2,
-    per_device_eval_batch_size: 2,
-    logging_steps: 1,
-    eval_strategy: 'epoch',
-    save_strategy: 'epoch',
-    device: 'cpu',
-  };
-  await writeFile(join(dir, 'r.tune.json'), JSON.stringify(recipe));
+  await writeRanksModel(dir, 180);
   expect(await train('one', { accumulation: STEP })).toMatchObject({ status: 0, stderr: '' });
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
@@ -138,10 +110,13 @@ describe.each([
     expect(readdirSync(join(dir, `${install}-2`, 'ranks')).sort()).toEqual(['rank-0.log', 'rank-1.log']);
   });
 
-  testOnce(`train as one does: four, each with all the moments, some without work in the last step of an epoch${title}`, async () => {
-    expect(await train(`${install}-4`, on(4, ['--set', 'zero_stage=0']))).toMatchObject({ status: 0, stderr: '' });
-    await expectAsOne(`${install}-4`);
-  });
+  testOnce(
+    `train as one does: four, each with all the moments, some without work in the last step of an epoch${title}`,
+    async () => {
+      expect(await train(`${install}-4`, on(4, ['--set', 'zero_stage=0']))).toMatchObject({ status: 0, stderr: '' });
+      await expectAsOne(`${install}-4`);
+    },
+  );
 
   testOnce(`go on where others stopped, as many as there are then${title}`, async () => {
     const name = `${install}-again`;
