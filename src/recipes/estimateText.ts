@@ -1,4 +1,5 @@
 /** What a run will need, as a page: a table, and a verdict for each place it could run. */
+import { gpuBytes, gpusThatFit } from '@protocol/gpuMemory';
 import type { Estimate } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
 import { formatBytes, formatCount } from '../ui/format';
@@ -26,12 +27,22 @@ export function estimateText(name: string, estimate: Estimate, places: readonly 
     l10n.t('Batches of {0} × {1} tokens, {2} steps', batch, length, steps),
     '',
     ...places.map((place) => verdict(estimate, place)),
+    gpuVerdict(estimate),
     '',
     ...table(parts),
     '',
     ...table(disk),
     '',
   ].join('\n');
+}
+
+/** Which GPUs one could rent for it. */
+function gpuVerdict(estimate: Estimate): string {
+  const needed = formatBytes(gpuBytes(estimate));
+  const names = gpusThatFit(estimate);
+  return names.length === 0
+    ? l10n.t('On one GPU: {0}, more than any of them has.', needed)
+    : l10n.t('On one GPU: {0}; {1} have so much.', needed, names.join(', '));
 }
 
 /** One line: whether it fits there. */

@@ -1,4 +1,5 @@
 /** How much memory a run finds on a host, and how much of it an estimate takes. */
+import { gpuBytes } from '@protocol/gpuMemory';
 import type { Estimate } from '@protocol/runner';
 import type { HostStatus } from '@protocol/serve';
 
@@ -18,5 +19,5 @@ export function hostMemory(label: string, { device, gpus, free_memory_bytes: fre
 
 /** On a GPU the process itself takes none of the GPU's memory. */
 export function neededBytes(estimate: Estimate, { kind }: Pick<HostMemory, 'kind'>): number {
-  return kind === 'gpu' ? estimate.peak_bytes - estimate.process_bytes : estimate.peak_bytes;
+  return kind === 'gpu' ? gpuBytes(estimate) : estimate.peak_bytes;
 }

@@ -233,7 +233,7 @@ function load(koffi: Koffi, family: MpiFamily): ReturnType<Koffi['load']> {
   throw new TuneyardError('mpi_failed', `${NAMES[family]} cannot be loaded (${why}).`);
 }
 
-export const NAMES: Readonly<Record<MpiFamily, string>> = { openmpi: 'Open MPI', mpich: 'MPICH' };
+const NAMES: Readonly<Record<MpiFamily, string>> = { openmpi: 'Open MPI', mpich: 'MPICH' };
 
 function requireSuccess(name: string, code: number): void {
   if (code !== 0) throw new TuneyardError('mpi_failed', `MPI_${name} failed with ${code}.`);

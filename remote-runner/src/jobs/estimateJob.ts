@@ -2,6 +2,7 @@
 import { freemem } from 'node:os';
 import type { Recipe } from '@protocol/recipe';
 import type { Estimate } from '@protocol/runner';
+import { partsOf } from '../collectives/collective';
 import { layOut } from '../engine/workspace';
 import type { Graph } from '../graph/ir';
 import { planMemory } from '../graph/memoryPlan';
@@ -14,9 +15,10 @@ import type { CausalLm } from '../models/causalLm';
 import { loadParameters } from '../models/loadModel';
 import { newBuilder, ops } from '../ops/index';
 import { createGradientNorm } from '../optim/gradientNorm';
-import { createOptimizer, openTrainingMemory, optimizerStateSize } from '../optim/index';
+import { createOptimizer, isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
 import { Arena, type ArenaLayout, layoutArena } from '../train/arena';
 import { type BatchShape, buildTraining } from '../train/bodyProgram';
+import { layoutOfPart } from '../train/dataParallel';
 import { TrainingPlan } from '../train/plan';
 import { TrainStep } from '../train/trainStep';
 
@@ -40,11 +42,14 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const memory = graphMemory(model, layout, shape, supervised, recipe);
 
   const weights = 4 * layout.size;
-  const optimizer = 4 * optimizerStateSize(recipe.optim, layout, recipe);
+  const moments = 4 * optimizerStateSize(recipe.optim, layout, recipe);
+  const isSharded = recipe.world_size > 1 && recipe.zero_stage > 0 && isShardable(recipe.optim);
+  const part = isSharded ? layoutOfPart(layout, partsOf(layout.size, recipe.world_size)[0]!) : layout;
+  const optimizer = 4 * optimizerStateSize(recipe.optim, part, recipe);
   const data = samples.train.reduce((sum, { inputIds, labels }) => sum + inputIds.byteLength + labels.byteLength, 0);
   const processBytes = PROCESS_BYTES + data;
   const parameters = model.parameters.reduce((sum, { shape: s }) => sum + s.reduce((a, b) => a * b, 1), 0);
-  const checkpoint = weights + optimizer;
+  const checkpoint = weights + moments;
   const estimate: Estimate = {
     model: recipe.model,
     parameters,

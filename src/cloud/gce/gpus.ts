@@ -1,4 +1,5 @@
 /** The GPUs that are offered, and the n1 machines that take them. */
+import { GPU_MIB } from '@protocol/gpuMemory';
 
 interface Gpu {
   /** Google's acceleratorType. */
@@ -13,22 +14,22 @@ interface Gpu {
 }
 
 export const GPUS: readonly Gpu[] = [
-  { type: 'nvidia-l4', name: 'L4', memoryMib: 23034, quota: 'NVIDIA_L4' },
-  { type: 'nvidia-tesla-a100', name: 'A100 40 GB', memoryMib: 40960, quota: 'NVIDIA_A100' },
-  { type: 'nvidia-a100-80gb', name: 'A100 80 GB', memoryMib: 81920, quota: 'NVIDIA_A100_80GB' },
-  { type: 'nvidia-h100-80gb', name: 'H100', memoryMib: 81559, quota: 'NVIDIA_H100' },
-  { type: 'nvidia-h100-mega-80gb', name: 'H100 Mega', memoryMib: 81559, quota: 'NVIDIA_H100_MEGA' },
+  { type: 'nvidia-l4', name: 'L4', memoryMib: GPU_MIB.L4, quota: 'NVIDIA_L4' },
+  { type: 'nvidia-tesla-a100', name: 'A100 40 GB', memoryMib: GPU_MIB['A100 40 GB'], quota: 'NVIDIA_A100' },
+  { type: 'nvidia-a100-80gb', name: 'A100 80 GB', memoryMib: GPU_MIB['A100 80 GB'], quota: 'NVIDIA_A100_80GB' },
+  { type: 'nvidia-h100-80gb', name: 'H100', memoryMib: GPU_MIB.H100, quota: 'NVIDIA_H100' },
+  { type: 'nvidia-h100-mega-80gb', name: 'H100 Mega', memoryMib: GPU_MIB.H100, quota: 'NVIDIA_H100_MEGA' },
   {
     type: 'nvidia-tesla-t4',
     name: 'T4',
-    memoryMib: 15360,
+    memoryMib: GPU_MIB.T4,
     quota: 'NVIDIA_T4',
     n1: { 1: 'n1-standard-8', 2: 'n1-standard-16', 4: 'n1-standard-32' },
   },
   {
     type: 'nvidia-tesla-v100',
     name: 'V100',
-    memoryMib: 16160,
+    memoryMib: GPU_MIB.V100,
     quota: 'NVIDIA_V100',
     n1: { 1: 'n1-standard-8', 2: 'n1-standard-16', 4: 'n1-standard-32', 8: 'n1-standard-64' },
   },

@@ -175,6 +175,10 @@ describe('estimate', () => {
       expect(stdout).toMatch(new RegExp(`^${part} +\\d`, 'm'));
     }
     expect(stdout).toMatch(/A step took/);
+    expect(stdout).toMatch(/^On one GPU: .* GB; fits T4, /m);
+    const spread = await object<Estimate>(['estimate', recipe, '--set', 'world_size=4']);
+    expect(spread.optimizer_bytes / estimate.optimizer_bytes).toBeCloseTo(0.25, 2);
+    expect(spread.checkpoint_bytes).toBe(estimate.checkpoint_bytes);
   });
 });
 

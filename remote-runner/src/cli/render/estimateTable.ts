@@ -1,3 +1,4 @@
+import { gpuBytes, gpusThatFit } from '@protocol/gpuMemory';
 import type { Estimate } from '@protocol/runner';
 import { formatCount, formatDuration } from '../format';
 import type { Output } from '../output';
@@ -36,6 +37,9 @@ export function estimateTable(estimate: Estimate, colors: Output['colors']): str
     '',
     plainTable(['', 'GB', ''], rows, [1]),
   ];
+  const fitting = gpusThatFit(estimate);
+  const fits = fitting.length > 0 ? `fits ${fitting.join(', ')}` : 'more than any GPU has';
+  lines.push('', `On one GPU: ${gigabytes(gpuBytes(estimate))} GB; ${fits}.`);
   if (measured) {
     const all = formatDuration(measured.step_seconds * steps);
     lines.push('', `A step took ${formatDuration(measured.step_seconds)}: about ${all} for all ${steps}.`);
