@@ -16,6 +16,8 @@ export interface BenchTraining {
   /** A whole step: forward, backward, clip, AdamW. @returns the loss */
   step(at: number): Promise<number>;
   readonly parameters: Float32Array;
+  /** Seconds to build and load the graphs. */
+  readonly loadSeconds: number;
 }
 
 /** Everything compiled, so that the first step is as fast as the others. */
@@ -27,6 +29,7 @@ export async function openTraining(engine: Engine): Promise<BenchTraining> {
   const parameters = new Arena(layout, memory);
   const gradients = new Arena(layout, memory);
   randomize(model, parameters, 1);
+  const started = performance.now();
   const step = new TrainStep({ engine, newBuilder, model, parameters, gradients });
   const optimizer = await createOptimizer('adamw', {
     engine,
@@ -47,6 +50,7 @@ export async function openTraining(engine: Engine): Promise<BenchTraining> {
   await step.prepare(batch, true);
   return {
     parameters: parameters.data,
+    loadSeconds: (performance.now() - started) / 1000,
     async step(at) {
       const loss = await step.accumulate(batch, { weight: 1 / batch.rows.length, first: true, seed: 0n });
       const clip = Math.min(1, recipe.max_grad_norm / (await norm()));

@@ -34,12 +34,6 @@ interface Handles {
   readonly inPlace: number;
 }
 
-/** Which family started this process; undefined where none did. */
-export function mpiFamilyOf(env: NodeJS.ProcessEnv): MpiFamily | undefined {
-  if (env.OMPI_COMM_WORLD_SIZE !== undefined || env.PMIX_RANK !== undefined) return 'openmpi';
-  return env.PMI_SIZE === undefined ? undefined : 'mpich';
-}
-
 /** Joins the ranks that mpirun has started. @throws TuneyardError `mpi_failed` where the library cannot be used */
 export function openMpi(family: MpiFamily, env: NodeJS.ProcessEnv = process.env): Collective {
   let koffi: Koffi;

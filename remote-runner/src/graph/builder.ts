@@ -150,6 +150,9 @@ export class Builder {
   /** Elements from `start` to before `end` of each given axis (step 1). */
   slice = (x: Value, axes: readonly number[], starts: readonly number[], ends: readonly number[]): Value =>
     this.apply('Slice', [x], { axes, starts, ends });
+  /** Zeros before and after, along each axis. */
+  pad = (x: Value, before: readonly number[], after: readonly number[]): Value =>
+    before.some((n) => n > 0) || after.some((n) => n > 0) ? this.apply('Pad', [x], { before, after }) : x;
   gather = (x: Value, indices: Value, axis = 0): Value => this.apply('Gather', [x, indices], { axis });
   gatherElements = (x: Value, indices: Value, axis: number): Value =>
     this.apply('GatherElements', [x, indices], { axis });

@@ -118,10 +118,20 @@ function place(slots: readonly Slot[]): number {
       slot.offset = Math.max(slot.offset, other.offset + Math.ceil(other.bytes / ALIGNMENT) * ALIGNMENT);
     }
     bytes = Math.max(bytes, slot.offset + size);
-    placed.push(slot);
-    placed.sort((a, b) => a.offset - b.offset);
+    placed.splice(firstBehind(placed, slot.offset), 0, slot);
   }
   return bytes;
+}
+
+/** Index of the first slot that lies behind `offset`, of slots in the order of their places. */
+function firstBehind(placed: readonly Slot[], offset: number): number {
+  let [low, high] = [0, placed.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (placed[middle]!.offset > offset) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /**

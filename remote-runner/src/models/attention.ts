@@ -21,8 +21,30 @@ export interface CausalAttentionOptions {
   readonly packing?: Packing | undefined;
   /** Applied to the probabilities. */
   readonly dropout?: (probabilities: Value) => Value;
+  /** Queries of a block; default: by the length. */
+  readonly block?: number;
+  /** Told of what is cheaper to compute twice than to keep. */
+  readonly computedAgain?: (make: () => Value) => Value;
   /** Sees each layer's keys and values [B, heads, T, headDim] as a cache would hold them. */
   readonly onKeyValue?: (layer: number, key: Value, value: Value) => void;
+}
+
+/** Up to this length the scores are computed at once: less would be saved than slicing costs. */
+const WHOLE = 256;
+/** Queries of a block: large enough for a fast product, and no more blocks than this to a sequence. */
+const MIN_BLOCK = 256;
+const MAX_BLOCKS = 16;
+
+/** Queries `[from, to)` of T, by blocks. @param size default: by the length */
+function queryBlocks(length: number, size = blockSize(length)): { from: number; to: number }[] {
+  return Array.from({ length: Math.ceil(length / size) }, (_, i) => ({
+    from: i * size,
+    to: Math.min(length, (i + 1) * size),
+  }));
+}
+
+function blockSize(length: number): number {
+  return length <= WHOLE ? length : Math.max(MIN_BLOCK, Math.ceil(length / MAX_BLOCKS / 64) * 64);
 }
 
 /**
@@ -30,23 +52,36 @@ export interface CausalAttentionOptions {
  *
  * Attention alone works on the padded batch; with a `packing`, everything else in the model is computed for real tokens
  * only, which for texts of unlike lengths is often half of the work.
+ *
+ * Long sequences go block by block of queries, each against the keys that it may see (Rabe & Staats 2021), and training
+ * computes a block's probabilities again where backward wants them: no tensor grows with the square of the length,
+ * neither scores nor masks, and the half that nobody sees is not computed.
  */
 export function causalAttention(g: Builder, options: CausalAttentionOptions): Attend {
-  const { batch, length, packing } = options;
-  const masks = new Map<number, Value>();
-  const mask = (window: number): Value => {
-    let found = masks.get(window);
+  const { batch, length, packing, computedAgain = (make: () => Value) => make() } = options;
+  const blocks = queryBlocks(length, options.block);
+  const isWhole = blocks.length === 1;
+  const step = blocks[0]!.to;
+  const masks = new Map<string, Value>();
+  /** [1, 1, rows, columns]: row r is token `ahead + r` of those that the columns are. */
+  const mask = (rows: number, columns: number, ahead: number, window: number): Value => {
+    const name = [rows, columns, ahead, window].join();
+    let found = masks.get(name);
     if (!found) {
-      const data = new Float32Array(length * length);
-      for (let i = 0; i < length; i++) {
-        for (let j = 0; j < length; j++) if (j > i || j <= i - window) data[i * length + j] = MASKED;
+      const data = new Float32Array(rows * columns);
+      for (let i = 0; i < rows; i++) {
+        const last = ahead + i;
+        for (let j = 0; j < columns; j++) if (j > last || j <= last - window) data[i * columns + j] = MASKED;
       }
-      found = g.constant(data, 'float32', [1, 1, length, length]);
-      masks.set(window, found);
+      found = g.constant(data, 'float32', [1, 1, rows, columns]);
+      masks.set(name, found);
     }
     return found;
   };
-  return (q, k, v, { layer, scale, window }) => {
+  const piece = (x: Value, from: number, to: number): Value =>
+    from === 0 && to === length ? x : g.slice(x, [2], [from], [to]);
+
+  return (q, k, v, { layer, scale, window: wanted }) => {
     const [tokens, heads, dim] = q.shape as [number, number, number];
     const [query, key, value] = [q, k, v].map((x) => {
       const flat = packing
@@ -55,10 +90,27 @@ export function causalAttention(g: Builder, options: CausalAttentionOptions): At
       return g.transpose(g.reshape(flat, [batch, length, heads, dim]), [0, 2, 1, 3]);
     }) as [Value, Value, Value];
     options.onKeyValue?.(layer, key, value);
-    const scores = g.fusedMatMul(query, key, { transB: true, alpha: scale });
-    const masked = g.add(scores, mask(Math.min(window ?? length, length)));
-    const probabilities = g.softmax(masked);
-    const context = g.matMul(options.dropout ? options.dropout(probabilities) : probabilities, value);
+    const window = Math.min(wanted ?? length, length);
+
+    const attendBlock = (from: number, to: number): Value => {
+      // Whole blocks, so that all but the first of a windowed layer have one mask.
+      const first = Math.max(0, Math.floor((from - window + 1) / step) * step);
+      const parts = [piece(query, from, to), piece(key, first, to), piece(value, first, to)] as const;
+      const [rows, keys, values] = isWhole ? parts : g.node('Together', parts).outputs;
+      const scores = g.fusedMatMul(rows!, keys!, { transB: true, alpha: scale });
+      // Where no window ends in it, all of its rows see what lies in front of the block: the mask is one triangle.
+      const [height, ahead] = [to - from, from - first];
+      const isSeen = first === 0 && window >= to;
+      const hidden = isSeen
+        ? g.pad(mask(height, height, 0, length), [0, 0, 0, ahead], [0, 0, 0, 0])
+        : mask(height, to - first, ahead, window);
+      const probabilities = g.softmax(g.add(scores, hidden));
+      return g.matMul(options.dropout ? options.dropout(probabilities) : probabilities, values!);
+    };
+    const contexts = blocks.map(({ from, to }) =>
+      isWhole ? attendBlock(from, to) : computedAgain(() => attendBlock(from, to)),
+    );
+    const context = g.concat(contexts, 2);
     const joined = g.reshape(g.transpose(context, [0, 2, 1, 3]), [batch * length, heads * dim]);
     return packing ? g.apply('TakeRows', [joined, packing.placeOfRow, packing.rowOfPlace]) : joined;
   };

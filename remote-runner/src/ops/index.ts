@@ -47,6 +47,7 @@ import { sqrt } from './sqrt';
 import { sub } from './sub';
 import { takeRows } from './takeRows';
 import { tanh } from './tanh';
+import { together } from './together';
 import { transpose } from './transpose';
 import { where } from './where';
 
@@ -106,6 +107,7 @@ const ALL: readonly OpDef[] = [
   sub,
   takeRows,
   tanh,
+  together,
   transpose,
   where,
 ];

@@ -6,7 +6,7 @@
 import { vjp } from '../autodiff/grad';
 import { type SavedValue, splitForwardBackward } from '../autodiff/split';
 import type { Builder } from '../graph/builder';
-import type { Graph, Shape, Value } from '../graph/ir';
+import type { Graph, Node, Shape, Value } from '../graph/ir';
 import { causalAttention } from '../models/attention';
 import type { CausalLm } from '../models/causalLm';
 import { parameterInputs } from '../models/parameterInputs';
@@ -72,10 +72,17 @@ export function buildTraining(
   shape: BatchShape,
   { trainable, accumulate, checkpointing }: TrainingOptions,
 ): TrainingGraphs {
-  const kept = new Set<Value>();
+  const entered = new Set<Value>();
+  const again = new Set<Node>();
   const { hidden, parameters } = body(g, model, shape, {
     seed: () => g.input(BODY.seed, 'int64', []),
-    enters: (x) => kept.add(x),
+    enters: (x) => entered.add(x),
+    computedAgain: (make) => {
+      const from = g.graph.nodes.length;
+      const made = make();
+      for (const node of g.graph.nodes.slice(from)) again.add(node);
+      return made;
+    },
   });
   const forwardCount = g.graph.nodes.length;
   g.output(BODY.hidden, hidden);
@@ -105,18 +112,29 @@ export function buildTraining(
       rowSparse.push(output);
     });
   });
+  const kept = checkpointing ? entered : allBut(again, g.graph.nodes.slice(0, forwardCount));
   return {
-    ...splitForwardBackward(g.graph, forwardCount, new Set([BODY.hidden]), checkpointing ? kept : undefined),
+    ...splitForwardBackward(g.graph, forwardCount, new Set([BODY.hidden]), kept),
     dense,
     rowSparse,
   };
+}
+
+/** What is kept where only these nodes are computed again; undefined where there are none. */
+function allBut(again: ReadonlySet<Node>, nodes: readonly Node[]): Set<Value> | undefined {
+  if (again.size === 0) return undefined;
+  return new Set(nodes.filter((node) => !again.has(node)).flatMap(({ outputs }) => outputs));
 }
 
 function body(
   g: Builder,
   model: CausalLm,
   { batch, length, tokens }: BatchShape,
-  training: { seed: () => Value; enters: (x: Value) => void } | null,
+  training: {
+    seed: () => Value;
+    enters: (x: Value) => void;
+    computedAgain: (make: () => Value) => Value;
+  } | null,
 ) {
   const ids = g.input(BODY.ids, 'int64', [tokens]);
   const positions = g.input(BODY.positions, 'int64', [tokens]);
@@ -141,7 +159,13 @@ function body(
     positions,
     dropout,
     ...(training && { enters: training.enters }),
-    attend: causalAttention(g, { batch, length, packing, dropout: (x) => dropout(x, model.attentionDropout) }),
+    attend: causalAttention(g, {
+      batch,
+      length,
+      packing,
+      dropout: (x) => dropout(x, model.attentionDropout),
+      ...(training && { computedAgain: training.computedAgain }),
+    }),
     param,
   });
   return { hidden, parameters };

@@ -293,7 +293,7 @@ export class TrainStep {
       accumulate,
       checkpointing,
     });
-    const [forward, backward] = [await engine.compile(graphs.forward), await engine.compile(graphs.backward)];
+    const [forward, backward] = await Promise.all([engine.compile(graphs.forward), engine.compile(graphs.backward)]);
     const buffers = new Map<string, Value>();
     for (const { buffer } of graphs.saved) buffers.set(buffer, graphs.forward.outputs.get(buffer)!);
     const bind = this.binder(shape.tokens, buffers, graphs);
