@@ -99,7 +99,9 @@ describe.each([
   };
 
   test(`train as one does: two, each with a part of the moments${title}`, async () => {
-    expect(await train(`${install}-2`, on(2))).toMatchObject({ status: 0, stderr: '' });
+    const { status, stdout, stderr } = await train(`${install}-2`, on(2));
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/^Ranks +2: \S+ CPU, \S+ CPU$/m);
     await expectAsOne(`${install}-2`);
     const start = events(`${install}-2`).find((event) => event.type === 'start');
     expect(start?.ranks).toEqual([

@@ -1,25 +1,20 @@
 /** Starts the ranks of a training with mpirun, listens to rank 0, and keeps what each of them logs. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { promisify } from 'node:util';
 import { TuneyardError } from '@protocol/errors';
 import type { TrainResult } from '@protocol/runner';
+import { findMpi } from '../collectives/findMpi';
 import type { MpiFamily } from '../collectives/mpi';
 import { type FromRank, RankLines, type RankTask, STOP } from './rankMessages';
 import type { TrainRequest } from './requests';
 
 /** Lines of a rank's log that an error shows. */
 const SHOWN = 12;
-
-interface Launcher {
-  program: string;
-  family: MpiFamily;
-}
 
 /**
  * Trains on `world_size` ranks; otherwise as `trainJob`.
@@ -28,7 +23,13 @@ interface Launcher {
  */
 export async function launchRanks(request: TrainRequest): Promise<TrainResult> {
   const { recipe, baseDir, runDir, runId, path, signal } = request;
-  const launcher = await findLauncher();
+  const launcher = await findMpi();
+  if (!launcher) {
+    throw new TuneyardError(
+      'mpi_failed',
+      'world_size above 1 needs MPI, and there is no mpirun here: install it (Debian and Ubuntu: "sudo apt-get install openmpi-bin"), or set world_size to 1.',
+    );
+  }
   const logs = join(runDir, 'ranks');
   await mkdir(logs, { recursive: true });
   const task: RankTask = {
@@ -127,24 +128,6 @@ class RankLogs {
   async close(): Promise<void> {
     await Promise.all([...this.#streams.values()].map((stream) => new Promise((done) => stream.end(done))));
   }
-}
-
-/** Open MPI or one of MPICH's family, whichever `mpirun` is. */
-async function findLauncher(): Promise<Launcher> {
-  const named = process.env.TUNEYARD_MPIRUN;
-  for (const program of named === undefined ? ['mpirun', 'mpiexec'] : [named]) {
-    const said = await promisify(execFile)(program, ['--version'], { timeout: 20_000 }).then(
-      ({ stdout }) => stdout,
-      () => undefined,
-    );
-    if (said === undefined) continue;
-    if (/Open MPI|OpenRTE|PRRTE/i.test(said)) return { program, family: 'openmpi' };
-    if (/HYDRA|MPICH|Intel\(R\) MPI|MVAPICH/i.test(said)) return { program, family: 'mpich' };
-  }
-  throw new TuneyardError(
-    'mpi_failed',
-    'world_size above 1 needs MPI, and there is no mpirun here: install it (Debian and Ubuntu: "sudo apt-get install openmpi-bin"), or set world_size to 1.',
-  );
 }
 
 function optionsOf(

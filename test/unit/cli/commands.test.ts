@@ -208,6 +208,7 @@ describe('doctor', () => {
     const find = (name: string) => checks.find((check) => check.name === name);
     expect(find('ONNX Runtime')).toMatchObject({ status: 'ok', detail: '1.29.0, computes' });
     expect(find('Node')).toMatchObject({ status: 'ok', detail: expect.stringContaining(process.version) });
+    expect(find('MPI')?.detail).toMatch(/^(mpirun \(Open MPI\) [\d.]+|MPICH [\d.]+|none; world_size above 1 needs it)/);
     expect(checks.filter((check) => check.status !== 'ok').every((check) => check.remedy)).toBe(true);
   });
 

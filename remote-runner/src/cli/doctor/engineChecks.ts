@@ -6,6 +6,15 @@ export async function* engineChecks(): AsyncGenerator<Check> {
   yield runtime;
   if (runtime.status === 'failed') return;
   yield await gpu();
+  yield await mpi();
+}
+
+/** For several GPUs; nobody else needs it. */
+async function mpi(): Promise<Check> {
+  const { findMpi } = await import('../../collectives/findMpi');
+  const found = await findMpi();
+  const none = 'none; world_size above 1 needs it (Debian and Ubuntu: openmpi-bin)';
+  return { name: 'MPI', status: 'ok', detail: found?.version ?? none };
 }
 
 /** Loads the library and multiplies two small matrices. */

@@ -1,5 +1,5 @@
 /** A run as it goes on: a header, a progress bar or lines, and what came out. */
-import type { EvalEvent, GenerationEvent, LogEvent, RunEvent, StartEvent } from '@protocol/events';
+import type { EvalEvent, GenerationEvent, LogEvent, RankPlace, RunEvent, StartEvent } from '@protocol/events';
 import type { TrainResult } from '@protocol/runner';
 import { formatBytes } from '../../hub/diskSpace';
 import { formatCount, formatDuration, formatLoss, formatRate, oneLine } from '../format';
@@ -105,6 +105,7 @@ export class TrainView {
         ['Model', `${event.model}, ${formatCount(parameters)} weights, ${trained}`],
         ['Samples', `${event.train_samples} to train on, ${event.eval_samples} to evaluate on`],
         ['Device', reason],
+        ...(event.ranks ? ([['Ranks', ranksText(event.ranks)]] satisfies [string, string][]) : []),
         ['Steps', `${event.total_steps}${from}`],
         ...(event.resumed_from === undefined
           ? []
@@ -163,3 +164,11 @@ function evalText(event: EvalEvent): string {
   const best = event.best ? ', the best so far' : '';
   return `evaluation loss ${formatLoss(event.eval_loss)}, perplexity ${event.eval_perplexity.toFixed(1)}${best}`;
 }
+
+/** "4: gpu-1 CUDA:0, gpu-1 CUDA:1, …" */
+function ranksText(ranks: readonly RankPlace[]): string {
+  const shown = ranks.slice(0, MOST_RANKS).map(({ host, device }) => `${host} ${device}`);
+  return `${ranks.length}: ${shown.join(', ')}${ranks.length > MOST_RANKS ? ', …' : ''}`;
+}
+
+const MOST_RANKS = 8;
