@@ -10,7 +10,7 @@ export default defineConfig({
     // onnxruntime-node is a native addon with threads of its own: one process a file, never worker threads.
     pool: 'forks',
     // Many tests wait for others: processes, connections, timers.
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 240_000,
     hookTimeout: 240_000,
     projects: [
