@@ -43,7 +43,7 @@ const shape = { batch: batchSize, length, tokens: batchSize * length };
 const graphs = buildTraining(newBuilder('body'), model, shape, { trainable, accumulate: false, checkpointing });
 const workOf = (graph: typeof graphs.forward) => planMemory(buildModel(optimize(graph, ops), ops)).bytes;
 const saved = layOut(new Map(graphs.saved.map(({ buffer }) => [buffer, graphs.forward.outputs.get(buffer)!]))).bytes;
-const work = Math.max(workOf(graphs.forward), workOf(graphs.backward));
+const work = Math.max(workOf(graphs.forward), workOf(graphs.backward[0]!));
 console.log(`kept ${(saved / 1e6).toFixed(0)} MB, worked in ${(work / 1e6).toFixed(0)} MB`);
 
 const parameters = initializeParameters(model, 1);

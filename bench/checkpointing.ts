@@ -51,7 +51,7 @@ function activationBytes(checkpointing: boolean): number {
   const { forward, backward, saved } = buildTraining(newBuilder('body'), model, shape, options);
   const bytesOf = (graph: Graph) => planMemory(buildModel(optimize(graph, ops), ops)).bytes;
   const buffers = new Map(saved.map(({ buffer }) => [buffer, forward.outputs.get(buffer)!]));
-  return layOut(buffers).bytes + Math.max(bytesOf(forward), bytesOf(backward));
+  return layOut(buffers).bytes + Math.max(bytesOf(forward), bytesOf(backward[0]!));
 }
 
 const ways = [false, true].map((checkpointing) => ({

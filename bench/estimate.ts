@@ -7,30 +7,17 @@
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import type { Estimate } from '@protocol/runner';
-import { trainBpe } from '@runner/data/bpe';
 import type { ModelConfig } from '@runner/hub/modelDir';
-import { gpt2 } from '@runner/models/gpt2';
-import { gptNeo } from '@runner/models/gptNeo';
-import { initializeParameters } from '@runner/models/initialize';
-import { writeModelDir } from '@runner/train/checkpoint';
+import { gpt, writeRandomModel } from './lib/randomModel';
 import { TINY_STORIES_33M } from './lib/tinyStories33M';
 
 const { values } = parseArgs({ options: { only: { type: 'string' } } });
 
-const gpt = (layers: number, hidden: number, vocabulary = 50257): ModelConfig => ({
-  model_type: 'gpt2',
-  architectures: ['GPT2LMHeadModel'],
-  vocab_size: vocabulary,
-  n_embd: hidden,
-  n_layer: layers,
-  n_head: hidden / 64,
-  n_positions: 1024,
-});
 const MODELS: Readonly<Record<string, ModelConfig>> = {
   'GPT-2 124M': gpt(12, 768),
   'GPT-2 of 6 layers': gpt(6, 384, 8000),
@@ -54,6 +41,8 @@ const CASES: readonly Case[] = [
   { model: 'GPT-2 of 6 layers', length: 64, batch: 4 },
   { model: 'GPT-2 of 6 layers', length: 1024, batch: 2 },
   { model: 'GPT-2 of 6 layers', length: 512, batch: 8, settings: { gradient_checkpointing: true } },
+  { model: 'TinyStories-33M', length: 256, batch: 4, settings: { bf16: true } },
+  { model: 'GPT-2 of 6 layers', length: 512, batch: 8, settings: { fp16: true } },
   { model: 'GPT-2 124M', length: 128, batch: 2 },
   { model: 'GPT-2 124M', length: 512, batch: 2, settings: { gradient_checkpointing: true } },
 ];
@@ -61,26 +50,6 @@ const CASES: readonly Case[] = [
 const folder = await mkdtemp(join(tmpdir(), 'tuneyard-bench-estimate-'));
 const options = { env: { ...process.env, TUNEYARD_HOME: join(folder, 'home') } };
 const PROGRAM = 'remote-runner/bin/tuneyard.mjs';
-
-async function writeModel(name: string): Promise<string> {
-  const dir = join(folder, name);
-  const source = `${dir}.source`;
-  await mkdir(source);
-  const tokenizer = trainBpe('the old mage of the north and the old sword of the south', {
-    vocabSize: 280,
-    specialTokens: ['<|endoftext|>'],
-  });
-  await writeFile(join(source, 'tokenizer.json'), JSON.stringify(tokenizer));
-  await writeFile(join(source, 'tokenizer_config.json'), '{"eos_token": "<|endoftext|>"}');
-  const config = MODELS[name]!;
-  const parameters = initializeParameters(
-    (config.model_type === 'gpt2' ? gpt2 : gptNeo).parse(config, 'config.json'),
-    1,
-  );
-  const weights = parameters.layout.tensors.map(({ name, shape }) => ({ name, shape, data: parameters.slice(name) }));
-  await writeModelDir({ dir, sourceDir: source, config, weights });
-  return dir;
-}
 
 /** The most that a process held, in bytes. */
 async function peakOf(argv: string[]): Promise<number> {
@@ -102,7 +71,7 @@ try {
   for (const [at, { model, length, batch, settings }] of CASES.entries()) {
     const title = `${model}, ${batch} × ${length}${settings ? `, ${Object.keys(settings).join(', ')}` : ''}`;
     if (values.only !== undefined && !title.includes(values.only)) continue;
-    if (!models.has(model)) models.set(model, await writeModel(model));
+    if (!models.has(model)) models.set(model, await writeRandomModel(join(folder, model), MODELS[model]!));
     const text = 'qzjxkv wpfbyu '.repeat(length);
     await writeFile(join(folder, 'data.jsonl'), `${JSON.stringify({ text })}\n`.repeat(batch * 8));
     const recipe = {

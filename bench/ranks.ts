@@ -4,26 +4,49 @@
  * rounds differently is amplified by each step (a weight decay changed in its fourth digit moves the gradient's norm of
  * step 12 by 1e-3 at the example's rate).
  *
- * usage: npm run bench -- ranks [--steps N] [--ranks 2,4]
- * Last line: `{bench, worst_rel, step_s}`: the largest relative difference in any step's loss or gradient norm, and
- * of the weights (as vectors); seconds a step by ranks.
+ * usage: npm run bench -- ranks [--steps N] [--ranks 2,4] [--large]     --large: random weights of GPT-2 124M's shape
+ * Last line: `{bench, worst_rel, step_s, gigabytes}`: the largest relative difference in any step's loss or gradient norm,
+ * and of the weights (as vectors); seconds a step by ranks; what rank 0 holds behind a step, by zero_stage.
  */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import type { LogEvent, RunEvent } from '@protocol/events';
 import { openSafetensors } from '@runner/hub/safetensors';
+import { gpt, writeRandomModel } from './lib/randomModel';
 import { median } from './lib/statistics';
 
 const ACCUMULATION = 4;
 
 const { values } = parseArgs({
-  options: { steps: { type: 'string', default: '6' }, ranks: { type: 'string', default: '2,4' } },
+  options: {
+    steps: { type: 'string', default: '6' },
+    ranks: { type: 'string', default: '2,4' },
+    large: { type: 'boolean', default: false },
+  },
 });
 const counts = values.ranks.split(',').map(Number);
 const folder = await mkdtemp(join(tmpdir(), 'tuneyard-bench-ranks-'));
+
+let recipe = 'examples/default/default.tune.json';
+if (values.large) {
+  const model = await writeRandomModel(join(folder, 'model'), gpt(12, 768));
+  await writeFile(
+    join(folder, 'data.jsonl'),
+    `${JSON.stringify({ text: 'the old mage of the north '.repeat(9) })}\n`.repeat(64),
+  );
+  recipe = join(folder, 'r.tune.json');
+  const content = {
+    model,
+    dataset: './data.jsonl',
+    max_length: 64,
+    per_device_train_batch_size: 2,
+    save_strategy: 'no',
+  };
+  await writeFile(recipe, JSON.stringify(content));
+}
 
 interface Result {
   logs: LogEvent[];
@@ -45,14 +68,7 @@ async function train(ranks: number, zeroStage: number): Promise<Result> {
     'generation.prompts': '[]',
   };
   const set = Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
-  const argv = [
-    'remote-runner/bin/tuneyard.mjs',
-    'train',
-    'examples/default/default.tune.json',
-    '--run-dir',
-    run,
-    ...set,
-  ];
+  const argv = ['remote-runner/bin/tuneyard.mjs', 'train', recipe, '--run-dir', run, ...set];
   await promisify(execFile)(process.execPath, argv, { env: { ...process.env, TUNEYARD_HOME: folder } });
   const events = (await readFile(join(run, 'events.jsonl'), 'utf8')).trim().split('\n');
   const logs = events.map((line) => JSON.parse(line) as RunEvent).filter((event) => event.type === 'log');
@@ -79,15 +95,18 @@ function distance(a: Float32Array, b: Float32Array): number {
   return Math.sqrt(difference / norm);
 }
 
+const gigabytesOf = ({ logs }: Result) =>
+  Number((Math.max(...logs.map(({ memory_bytes }) => memory_bytes)) / 1e9).toFixed(2));
 const secondsOf = ({ logs }: Result) =>
   Number(median(logs.slice(1).map(({ step_seconds }) => step_seconds)).toFixed(3));
 
 try {
   const one = await train(1, 0);
   const stepSeconds: Record<string, number> = { 1: secondsOf(one) };
+  const gigabytes: Record<string, number> = { 1: gigabytesOf(one) };
   let worst = 0;
   for (const ranks of counts) {
-    for (const zeroStage of [0, 1]) {
+    for (const zeroStage of [0, 1, 2]) {
       const result = await train(ranks, zeroStage);
       if (result.logs.length !== one.logs.length) throw new Error(`${ranks} ranks made ${result.logs.length} steps`);
       const loss = Math.max(...result.logs.map((log, i) => relative(log.loss, one.logs[i]!.loss)));
@@ -95,12 +114,15 @@ try {
       const weights = distance(result.weights, one.weights);
       worst = Math.max(worst, loss, norm, weights);
       stepSeconds[ranks] = secondsOf(result);
+      gigabytes[`${ranks}, zero_stage ${zeroStage}`] = gigabytesOf(result);
       console.log(
-        `${ranks} ranks, zero_stage ${zeroStage}: loss ${loss.toExponential(1)}, gradient norm ${norm.toExponential(1)}, weights ${weights.toExponential(1)}, ${secondsOf(result)} s a step`,
+        `${ranks} ranks, zero_stage ${zeroStage}: loss ${loss.toExponential(1)}, gradient norm ${norm.toExponential(1)}, weights ${weights.toExponential(1)}, ${secondsOf(result)} s a step, ${gigabytesOf(result)} GB`,
       );
     }
   }
-  console.log(JSON.stringify({ bench: 'ranks', worst_rel: Number(worst.toPrecision(2)), step_s: stepSeconds }));
+  console.log(
+    JSON.stringify({ bench: 'ranks', worst_rel: Number(worst.toPrecision(2)), step_s: stepSeconds, gigabytes }),
+  );
 } finally {
   await rm(folder, { recursive: true, force: true });
 }

@@ -25,7 +25,7 @@ export async function openTraining(engine: Engine): Promise<BenchTraining> {
   const model = tinyStories33M();
   const layout = layoutArena(model.parameters);
   const recipe = recipeSchema.parse({ model: 'TinyStories-33M', dataset: 'random', learning_rate: 1e-4 });
-  const memory = openTrainingMemory(layout, recipe);
+  const memory = openTrainingMemory(layout, recipe, engine);
   const parameters = new Arena(layout, memory);
   const gradients = new Arena(layout, memory);
   randomize(model, parameters, 1);

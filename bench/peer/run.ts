@@ -1,11 +1,11 @@
 /**
  * Our side of `bench peer`, in a process of its own so that its memory is its own:
- * `node --import tsx bench/peer/run.ts MODEL_DIR BATCHES.json max|longest STEPS WARMUP` prints one line of JSON.
+ * `node --import tsx bench/peer/run.ts '{"model": DIR, "batches": FILE, …}'` prints one line of JSON. See {@link Job}.
  */
 import { readFileSync } from 'node:fs';
 import { recipeSchema } from '@protocol/recipe';
 import { SOLO } from '@runner/collectives/solo';
-import { NativeEngine } from '@runner/engine/native';
+import { createEngine } from '@runner/engine/createEngine';
 import { loadParameters, openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
 import { createGradientNorm } from '@runner/optim/gradientNorm';
@@ -14,19 +14,25 @@ import { Arena, layoutArena } from '@runner/train/arena';
 import { DataParallel } from '@runner/train/dataParallel';
 import { runLoop } from '@runner/train/loop';
 import { TrainingPlan } from '@runner/train/plan';
+import { precisionOf } from '@runner/train/precision';
 import { freshState } from '@runner/train/trainerState';
 import { TrainStep } from '@runner/train/trainStep';
 import { median } from '../lib/statistics';
 
-const [modelDir, batchesFile, pad, stepsText, warmupText] = process.argv.slice(2) as [
-  string,
-  string,
-  string,
-  string,
-  string,
-];
-const [steps, warmup] = [Number(stepsText), Number(warmupText)];
-const { batches } = JSON.parse(readFileSync(batchesFile, 'utf8')) as {
+export interface Job {
+  /** A Hugging Face directory. */
+  model: string;
+  /** A JSON file: `{batches: [[{input_ids, labels}]]}`. */
+  batches: string;
+  pad: 'max' | 'longest';
+  steps: number;
+  warmup: number;
+  cuda: boolean;
+  bf16: boolean;
+}
+
+const { model: modelDir, batches: file, pad, steps, warmup, cuda, bf16 } = JSON.parse(process.argv[2]!) as Job;
+const { batches } = JSON.parse(readFileSync(file, 'utf8')) as {
   batches: { input_ids: number[]; labels: number[] }[][];
 };
 const size = batches[0]!.length;
@@ -41,6 +47,7 @@ const recipe = recipeSchema.parse({
   model: modelDir,
   dataset: 'batches',
   max_steps: steps,
+  bf16,
   per_device_train_batch_size: size,
   pad_to: pad === 'max' ? 'max_length' : 'bucket',
   max_length: longest,
@@ -49,10 +56,13 @@ const recipe = recipeSchema.parse({
   save_strategy: 'no',
 });
 const opened = await openModel(modelDir);
-const memory = openTrainingMemory(layoutArena(opened.model.parameters), recipe);
+const device = cuda ? ({ provider: 'cuda', deviceId: 0 } as const) : ({ provider: 'cpu' } as const);
+const engine = await createEngine(ops, { device });
+const memory = openTrainingMemory(layoutArena(opened.model.parameters), recipe, engine);
 const parameters = await loadParameters(opened, undefined, memory);
 const gradients = new Arena(parameters.layout, memory);
-const engine = new NativeEngine(ops);
+await engine.memory?.adopt(parameters.data);
+engine.memory?.reserve(gradients.data);
 const context = {
   engine,
   newBuilder,
@@ -72,7 +82,14 @@ await runLoop({
     padTokenId: 0,
     epochPlan: () => batches.map((_, at) => [Array.from({ length: size }, (_sample, i) => at * size + i)]),
   }),
-  step: new TrainStep({ engine, newBuilder, model: opened.model, parameters, gradients }),
+  step: new TrainStep({
+    engine,
+    newBuilder,
+    model: opened.model,
+    parameters,
+    gradients,
+    precision: precisionOf(recipe),
+  }),
   optimizer: await createOptimizer('adamw', { ...context, recipe }),
   gradientNorm: await createGradientNorm({ engine, newBuilder, gradients: gradients.data }),
   parallel: new DataParallel(SOLO, parameters, gradients, false),

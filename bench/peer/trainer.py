@@ -1,6 +1,7 @@
-"""The other side of `npm run bench -- peer`: the same job under transformers' Trainer, on the CPU, in float32.
+"""The other side of `npm run bench -- peer`: the same job under transformers' Trainer, on the CPU or a GPU.
 
     PYTHON trainer.py MODEL_DIR BATCHES.json --pad max|longest --steps N [--max-length 128] [--warmup 2] [--threads 2]
+                      [--cuda] [--bf16] [--compile]
 
 MODEL_DIR is a Hugging Face directory (no tokenizer needed). BATCHES.json is {"batches": [[{"input_ids": [...], "labels": [...]}, ...], ...]}:
 unpadded samples in the order of use, labels not shifted, -100 where nothing is learnt; every batch has as many samples as the
@@ -38,6 +39,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=2, help="steps that are not measured")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--learning-rate", type=float, default=5e-5)
+    parser.add_argument("--cuda", action="store_true", help="on the first GPU")
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="torch.compile")
     return parser.parse_args()
 
 
@@ -97,6 +101,8 @@ def main() -> None:
         ends: list[float] = []
 
         def on_step_end(self, args, state, control, **_) -> None:
+            if arguments.cuda:
+                torch.cuda.synchronize()
             self.ends.append(time.perf_counter())
 
     clock = Clock()
@@ -104,7 +110,7 @@ def main() -> None:
         trainer = Trainer(
             model=model,
             args=TrainingArguments(
-                output_dir=folder, use_cpu=True, max_steps=arguments.steps, learning_rate=arguments.learning_rate,
+                output_dir=folder, use_cpu=not arguments.cuda, bf16=arguments.bf16, torch_compile=arguments.compile, max_steps=arguments.steps, learning_rate=arguments.learning_rate,
                 per_device_train_batch_size=len(batches[0]), train_sampling_strategy="sequential", logging_steps=1,
                 save_strategy="no", report_to=[], disable_tqdm=True, remove_unused_columns=False,
             ),

@@ -39,6 +39,7 @@ export function lossStatus(followed: FollowedRun, run: HostRun | undefined, host
     ...(running && pace !== undefined && { steps_per_second: pace }),
     ...(running && left !== undefined && { seconds_left: left }),
     ...(start?.ranks && { ranks: start.ranks.map((place, i) => ({ ...place, ...timeOf(followed.rankSeconds[i]) })) }),
+    ...(followed.skippedSteps > 0 && { skipped_steps: followed.skippedSteps }),
     ...(run?.updated && { updated: run.updated }),
     ...(message && { message }),
     actions: isGone ? [] : actionsOf(state, followed.checkpoints.length > 0),

@@ -32,6 +32,7 @@ export const ERROR_CODES = {
   not_finite: { exit: 1 },
   engine_failed: { exit: 1 },
   mpi_failed: { exit: 1 },
+  nccl_failed: { exit: 1 },
   out_of_memory: { exit: 1 },
   // between the editor and a machine
   connection_failed: { exit: 1 },

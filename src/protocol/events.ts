@@ -60,6 +60,9 @@ export interface LogEvent {
   step_seconds: number;
   /** Seconds that each rank computed in the last step, before it waited for the others. */
   rank_seconds?: number[];
+  /** What fp16 multiplies the loss by, and the steps so far that overflowed and changed no weight. */
+  loss_scale?: number;
+  skipped_steps?: number;
   /** The GPUs of the machine, where it has some. */
   gpus?: GpuUse[];
 }

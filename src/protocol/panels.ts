@@ -86,6 +86,8 @@ export interface LossStatus {
   seconds_left?: number;
   /** Where several ranks train together: each one's machine and device, and seconds a step where they are known. */
   ranks?: (RankPlace & { seconds?: number })[];
+  /** Of an fp16 run: steps that overflowed and changed no weight. */
+  skipped_steps?: number;
   /** ISO 8601 of the last event. */
   updated?: string;
   /** Why it failed, or what it waits for. */

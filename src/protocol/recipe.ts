@@ -237,10 +237,10 @@ export const recipeSchema = z
         'File that names the machines for world_size processes, one a line, as mpirun takes it. Default: this machine.',
       ),
     zero_stage: z
-      .union([z.literal(0), z.literal(1)])
+      .union([z.literal(0), z.literal(1), z.literal(2)])
       .default(1)
       .describe(
-        'With world_size above 1: 0 keeps the optimizer’s moments whole in every process, 1 spreads them over the processes (ZeRO).',
+        'With world_size above 1: 0 keeps the optimizer’s moments whole in every process, 1 spreads them over the processes, 2 the gradients as well (ZeRO).',
       ),
     gradient_checkpointing: z
       .boolean()
@@ -248,6 +248,28 @@ export const recipeSchema = z
       .describe(
         'Keep little of each layer for the backward pass and compute the rest again: less memory, slower steps.',
       ),
+    offload_optimizer: z
+      .boolean()
+      .default(false)
+      .describe(
+        'On a GPU: keep the optimizer’s moments in the host’s memory and update the weights there. Spares 8 bytes a weight with AdamW, and costs time at each step.',
+      ),
+    bf16: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Compute products in bfloat16: half the memory for activations and, on a GPU that has it (Ampere and later), several times faster. Weights and moments stay float32.',
+      ),
+    fp16: z
+      .boolean()
+      .default(false)
+      .describe(
+        'The same in float16, for older GPUs (T4, V100), with dynamic loss scaling: steps whose gradients overflow are skipped and counted.',
+      ),
+    tf32: z
+      .boolean()
+      .default(false)
+      .describe('On a GPU: float32 products round their operands to TensorFloat-32, which is several times faster.'),
     lr_scheduler_type: z
       .enum(['linear', 'cosine', 'constant', 'constant_with_warmup'])
       .default('linear')
@@ -291,6 +313,7 @@ export const recipeSchema = z
 
     generation: generationSchema.default(() => generationSchema.parse({})),
   })
+  .refine(({ bf16, fp16 }) => !(bf16 && fp16), { path: ['fp16'], error: 'must be false where "bf16" is true' })
   .describe('A Tuneyard run.');
 
 export type DatasetRecipe = z.infer<typeof datasetSchema>;

@@ -47,6 +47,8 @@ export interface Estimate {
   activations_bytes: number;
   /** The chunk of logits, its gradient and the buffers ONNX Runtime works in. */
   working_bytes: number;
+  /** What of these stays in the host's memory where a GPU computes. */
+  offloaded_bytes?: number;
   /** Node, ONNX Runtime and the data set. */
   process_bytes: number;
   peak_bytes: number;

@@ -1,5 +1,5 @@
 /** What a run will need, as a page: a table, and a verdict for each place it could run. */
-import { gpuBytes, gpusThatFit } from '@protocol/gpuMemory';
+import { gpuBytes, gpusThatFit, withOffload } from '@protocol/gpuMemory';
 import type { Estimate } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
 import { formatBytes, formatCount } from '../ui/format';
@@ -28,6 +28,7 @@ export function estimateText(name: string, estimate: Estimate, places: readonly 
     '',
     ...places.map((place) => verdict(estimate, place)),
     gpuVerdict(estimate),
+    ...offloadVerdict(estimate),
     '',
     ...table(parts),
     '',
@@ -43,6 +44,14 @@ function gpuVerdict(estimate: Estimate): string {
   return names.length === 0
     ? l10n.t('On one GPU: {0}, more than any of them has.', needed)
     : l10n.t('On one GPU: {0}; {1} have so much.', needed, names.join(', '));
+}
+
+/** Which more, with the optimizer's moments on the host. */
+function offloadVerdict(estimate: Estimate): string[] {
+  const offloaded = withOffload(estimate);
+  if (!offloaded) return [];
+  const names = gpusThatFit(offloaded).join(', ');
+  return [l10n.t('With "offload_optimizer": {0}; {1} have so much.', formatBytes(gpuBytes(offloaded)), names)];
 }
 
 /** One line: whether it fits there. */

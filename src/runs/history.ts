@@ -15,6 +15,7 @@ import type { Timed } from './runs';
 export class RunHistory {
   readonly log = new GrowingColumns();
   readonly ranks = new RankTimes();
+  skippedSteps = 0;
   readonly evals: Timed<EvalEvent>[] = [];
   readonly checkpoints: Timed<CheckpointEvent>[] = [];
   readonly warnings: Timed<WarningEvent>[] = [];
@@ -52,6 +53,7 @@ export class RunHistory {
         return this.#begin(event, time);
       case 'log':
         this.ranks.add(event.rank_seconds);
+        this.skippedSteps = event.skipped_steps ?? 0;
         this.log.add(event, time, this.#before + (time - this.#began) / 1000);
         break;
       case 'eval':

@@ -63,6 +63,8 @@ export interface FollowedRun extends Disposable {
   readonly generations: readonly Timed<GenerationEvent>[];
   /** Seconds that each rank computed a step lately; empty where there is one. */
   readonly rankSeconds: readonly number[];
+  /** Steps of an fp16 run that overflowed and changed no weight. */
+  readonly skippedSteps: number;
   readonly start: Timed<StartEvent> | undefined;
   /** Of the last attempt; undefined again once it is resumed. */
   readonly end: Timed<EndEvent> | undefined;

@@ -60,6 +60,9 @@ export class SharedRun {
       get generations() {
         return history.generations;
       },
+      get skippedSteps() {
+        return history.skippedSteps;
+      },
       get rankSeconds() {
         return history.ranks.means;
       },

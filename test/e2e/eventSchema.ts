@@ -39,6 +39,8 @@ const BODIES = {
     memory_bytes: count,
     step_seconds: number,
     rank_seconds: z.array(number).optional(),
+    loss_scale: number.optional(),
+    skipped_steps: number.optional(),
     gpus: z.array(z.strictObject({ index: count, used_bytes: count, utilization: number })).optional(),
   },
   eval: {

@@ -135,6 +135,10 @@ describe('the estimate of memory', () => {
     expect(text).toMatch(/^On one GPU: \d+ MB; T4, V100, L4, A100 40 GB, H100, A100 80 GB, H200 have so much\.$/m);
     const large = estimateText('large', { ...estimate, peak_bytes: 60e9 }, []);
     expect(large).toMatch(/; H100, A100 80 GB, H200 have so much\.$/m);
+    const crowded = { ...estimate, peak_bytes: 30e9, optimizer_bytes: 12e9 };
+    expect(estimateText('crowded', crowded, [])).toMatch(
+      /^With "offload_optimizer": 1[\d.]+ GB; L4, A100 40 GB, H100/m,
+    );
     expect(estimateText('huge', { ...estimate, peak_bytes: 200e9 }, [])).toMatch(/more than any of them has\.$/m);
   });
 });

@@ -8,7 +8,7 @@ import { Random } from '@runner/data/random';
 import { gpt2 } from '@runner/models/gpt2';
 import { initializeParameters } from '@runner/models/initialize';
 import { writeModelDir } from '@runner/train/checkpoint';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { tuneyard, tuneyardProcess } from '../unit/cli/support';
 import { sourceFolder } from '../unit/decode/namedModel';
 
@@ -26,6 +26,7 @@ const CONFIG = {
 };
 
 const OPTIMIZERS = ['adamw', 'adam', 'sgd', 'adagrad', 'adafactor'] as const;
+const PRECISIONS = ['bf16', 'fp16'] as const;
 
 let folder: string;
 
@@ -71,6 +72,10 @@ beforeAll(async () => {
   for (const optim of OPTIMIZERS) {
     const steps = optim === 'adamw' ? {} : { max_steps: 5 };
     await writeFile(join(folder, `${optim}.tune.json`), JSON.stringify(recipe({ optim, ...steps })));
+  }
+  for (const precision of PRECISIONS) {
+    const content = JSON.stringify(recipe({ [precision]: true, max_steps: 5 }));
+    await writeFile(join(folder, `${precision}.tune.json`), content);
   }
 });
 
@@ -168,10 +173,9 @@ describe('a run that is killed and resumed', () => {
 });
 
 describe('a run that is asked to stop', () => {
-  it.each(OPTIMIZERS)('saves at the end of the step and goes on as if nothing had been (%s)', async (optim) => {
-    const whole = optim === 'adamw' ? 'whole' : `whole-${optim}`;
-    if (optim !== 'adamw') expect((await tuneyard(train(optim, whole))).status).toBe(0);
-    const child = tuneyardProcess(train(optim, `stopped-${optim}`, '--json'));
+  /** Stops a run at its first log line, looks at what it left, and lets it go on. */
+  async function stopAndResume(optim: string, name: string, ...more: string[]): Promise<void> {
+    const child = tuneyardProcess(train(optim, name, '--json', ...more));
     let asked = false;
     child.stdout.on('data', (data: Buffer) => {
       if (asked || !data.includes('"type":"log"')) return;
@@ -179,13 +183,47 @@ describe('a run that is asked to stop', () => {
       child.kill('SIGINT');
     });
     expect(await once(child, 'exit')).toEqual([0, null]);
-    const end = events(`stopped-${optim}`).at(-1);
+    const end = events(name).at(-1);
     expect(end).toMatchObject({ type: 'end', status: 'stopped' });
-    expect(events(`stopped-${optim}`)).toContainEqual(
+    expect(events(name)).toContainEqual(
       expect.objectContaining({ type: 'checkpoint', step: (end as { step: number }).step }),
     );
-    expect((await tuneyard(train(optim, `stopped-${optim}`, '--resume'))).status).toBe(0);
-    expectSameRun(`stopped-${optim}`, whole);
+    expect((await tuneyard(train(optim, name, '--resume', ...more))).status).toBe(0);
+  }
+
+  it.each([...OPTIMIZERS, ...PRECISIONS])(
+    'saves at the end of the step and goes on as if nothing had been (%s)',
+    async (optim) => {
+      const whole = optim === 'adamw' ? 'whole' : `whole-${optim}`;
+      if (optim !== 'adamw') expect((await tuneyard(train(optim, whole))).status).toBe(0);
+      await stopAndResume(optim, `stopped-${optim}`);
+      expectSameRun(`stopped-${optim}`, whole);
+    },
+  );
+
+  it('goes on so where weights and moments are in a device’s memory, and saves and writes texts from there', async () => {
+    const prompts = ['--set', 'generation={"prompts": ["the mage"], "max_new_tokens": 6}'];
+    vi.stubEnv('TUNEYARD_MEMORY', 'apart');
+    expect(await tuneyard(train('adam', 'apart', ...prompts))).toMatchObject({ status: 0, stderr: '' });
+    await stopAndResume('adam', 'apart-stopped', ...prompts);
+    vi.unstubAllEnvs();
+    expectSameRun('apart-stopped', 'apart');
+
+    expect((await tuneyard(train('adam', 'near', ...prompts))).status).toBe(0);
+    const last = (name: string) => events(name).findLast((event) => event.type === 'log') as LogEvent;
+    const texts = (name: string) => events(name).flatMap((event) => (event.type === 'generation' ? [event] : []));
+    // On the host a kernel adds up the gradient's squares, in an order of its own.
+    expect(last('apart').loss / last('near').loss).toBeCloseTo(1, 5);
+    expect(texts('apart').map(({ text }) => text)).toEqual(texts('near').map(({ text }) => text));
+    // Each is of the weights on the device as they were then.
+    expect(new Set(texts('apart').map(({ weights }) => weights)).size).toBe(3);
+
+    // Updated on the host, where the norm is taken as well: the same run to the bit.
+    vi.stubEnv('TUNEYARD_MEMORY', 'apart');
+    const offloaded = train('adam', 'offloaded', ...prompts, '--set', 'offload_optimizer=true');
+    expect(await tuneyard(offloaded)).toMatchObject({ status: 0, stderr: '' });
+    vi.unstubAllEnvs();
+    expectSameRun('offloaded', 'near');
   });
 });
 

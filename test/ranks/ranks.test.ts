@@ -1,10 +1,13 @@
 /** Trainings on several ranks, by the shipped program and a real mpirun, against the same training on one. */
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { LogEvent, RunEvent } from '@protocol/events';
 import { isProcessAlive } from '@runner/hub/processAlive';
 import { openSafetensors } from '@runner/hub/safetensors';
@@ -85,6 +88,45 @@ async function expectAsOne(name: string): Promise<void> {
   expect(length(mine.map((value, i) => value - theirs[i]!)) / length(theirs)).toBeLessThan(1e-5);
 }
 
+describe('ranks whose weights are in the memory of GPUs', () => {
+  const compiler = '/usr/bin/mpicc.mpich';
+  const isThere = existsSync(compiler) && existsSync('/usr/bin/gcc');
+  const title = isThere ? '' : ' (needs the Debian package libmpich-dev)';
+  const stages = [
+    [0, 'whole'],
+    [1, 'a part in each'],
+    [2, 'a part in each, as of gradients'],
+  ] as const;
+
+  it.skipIf(!isThere).each(stages)(
+    `exchange gradients by NCCL, without a way through the host: zero_stage %i, moments %s${title}`,
+    async (stage) => {
+      const library = join(dir, 'libnccl.so');
+      const source = fileURLToPath(new URL('../support/ncclStandIn.c', import.meta.url));
+      await promisify(execFile)(compiler, ['-shared', '-fPIC', '-O1', '-o', library, source]);
+      const log = join(dir, `groups-${stage}`);
+      vi.stubEnv('TUNEYARD_MPIRUN', '/usr/bin/mpirun.mpich');
+      vi.stubEnv('TUNEYARD_MEMORY', 'apart');
+      vi.stubEnv('TUNEYARD_NCCL', library);
+      vi.stubEnv('NCCL_STAND_IN_LOG', log);
+      const name = `nccl-${stage}`;
+      expect(await train(name, { ranks: 2, more: ['--set', `zero_stage=${stage}`] })).toMatchObject({
+        status: 0,
+        stderr: '',
+      });
+      vi.unstubAllEnvs();
+      await expectAsOne(name);
+      expect(events(name).some((event) => event.type === 'warning' && event.code === 'nccl')).toBe(false);
+      // On two ranks.
+      const steps = events(name).findLast((event) => event.type === 'end')!.step;
+      const exchanges = (readFileSync(log, 'utf8').split('\n').length - 1) / (2 * steps);
+      // A sum of weights and one of the rest, after each batch where gradients are spread; then what each has updated.
+      if (stage === 2) expect(exchanges).toBeGreaterThan(3);
+      else expect(exchanges).toBe(2 + stage);
+    },
+  );
+});
+
 describe.each([
   { name: 'Open MPI', program: '/usr/bin/mpirun.openmpi', install: 'openmpi-bin', all: true },
   // Ranks that wait keep their cores busy here: what does not depend on the family is not done twice.
@@ -110,6 +152,23 @@ describe.each([
     ]);
     for (const { rank_seconds } of logs(`${install}-2`)) expect(rank_seconds).toHaveLength(2);
     expect(readdirSync(join(dir, `${install}-2`, 'ranks')).sort()).toEqual(['rank-0.log', 'rank-1.log']);
+  });
+
+  testOnce(`train as one does where weights and gradients are in a device’s memory: two${title}`, async () => {
+    vi.stubEnv('TUNEYARD_MEMORY', 'apart');
+    expect(await train(`${install}-apart`, on(2))).toMatchObject({ status: 0 });
+    vi.unstubAllEnvs();
+    await expectAsOne(`${install}-apart`);
+    const warning = events(`${install}-apart`).find((event) => event.type === 'warning' && event.code === 'nccl');
+    expect(warning).toMatchObject({ message: expect.stringMatching(/through the host’s memory.*libnccl\.so\.2/) });
+  });
+
+  testOnce(`train as one does: two and four, each with a part of the gradients${title}`, async () => {
+    for (const ranks of [2, 4]) {
+      const name = `${install}-own-${ranks}`;
+      expect(await train(name, on(ranks, ['--set', 'zero_stage=2']))).toMatchObject({ status: 0, stderr: '' });
+      await expectAsOne(name);
+    }
   });
 
   testOnce(

@@ -135,6 +135,11 @@ export async function readTraining(name: TrainingRun): Promise<ReferenceTraining
   return { ...run, finalParameters: await readTensors(`training/${name}`) };
 }
 
+/** Loss and norm of each step of the training runs under Trainer's mixed precision. */
+export function readPrecisions(): Record<'bf16', Record<TrainingRun, { loss: number; grad_norm: number }[]>> {
+  return readJson('precisions.json');
+}
+
 export interface ReferenceGenerationOptions {
   num_beams?: number;
   length_penalty?: number;

@@ -4,8 +4,8 @@
     python test/reference/make_fixtures.py            # everything
     python test/reference/make_fixtures.py cases      # only some parts
 
-Parts, in order: cases (models, logits, loss, gradients), optimizers, schedules, processors, generations, training, chats.
-Everything is float32 on one CPU thread with fixed seeds; README.md beside this file says what each file holds.
+Parts, in order: cases (models, logits, loss, gradients), optimizers, schedules, processors, generations, training, precisions, chats.
+Everything but precisions is float32 on one CPU thread with fixed seeds; README.md beside this file says what each file holds.
 The product and its tests never run Python: they read the committed files under fixtures/.
 """
 
@@ -29,6 +29,7 @@ def main(names: list[str]) -> None:
         "processors": processors.make,
         "generations": generations.make,
         "training": training.make,
+        "precisions": training.make_precisions,
         "chats": chats.make,
     }
     unknown = [name for name in names if name not in parts]

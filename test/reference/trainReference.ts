@@ -1,7 +1,8 @@
 import type { RunEventBody } from '@protocol/events';
-import { recipeSchema } from '@protocol/recipe';
+import { type Recipe, recipeSchema } from '@protocol/recipe';
 import { SOLO } from '@runner/collectives/solo';
-import { NativeEngine } from '@runner/engine/native';
+import { createEngine } from '@runner/engine/createEngine';
+import type { EngineOptions } from '@runner/engine/engine';
 import { loadParameters, openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
 import { createGradientNorm } from '@runner/optim/gradientNorm';
@@ -10,6 +11,7 @@ import { Arena, layoutArena } from '@runner/train/arena';
 import { DataParallel } from '@runner/train/dataParallel';
 import { runLoop } from '@runner/train/loop';
 import { TrainingPlan } from '@runner/train/plan';
+import { firstLossScale, type LossScale, precisionOf } from '@runner/train/precision';
 import { freshState } from '@runner/train/trainerState';
 import { TrainStep } from '@runner/train/trainStep';
 import { modelDirOf, type ReferenceTraining, readTraining, type TrainingRun } from './fixtures';
@@ -19,6 +21,10 @@ type Log = Extract<RunEventBody, { type: 'log' }>;
 /** Trains a reference run through the loop that every run goes through; one log a step. */
 export async function trainReference(
   name: TrainingRun,
+  settings: Partial<Pick<Recipe, 'bf16' | 'fp16'>> = {},
+  lossScale?: LossScale,
+  before: (weights: Arena) => void = () => {},
+  engineOptions: EngineOptions = {},
 ): Promise<{ reference: ReferenceTraining; logs: Log[]; parameters: Arena }> {
   const reference = await readTraining(name);
   const { options, samples } = reference;
@@ -26,16 +32,20 @@ export async function trainReference(
     model: name,
     dataset: 'samples',
     ...options,
+    ...settings,
     optim: 'adamw',
     logging_steps: 1,
     eval_strategy: 'no',
     save_strategy: 'no',
   });
   const opened = await openModel(modelDirOf(reference.model));
-  const memory = openTrainingMemory(layoutArena(opened.model.parameters), recipe);
+  const engine = await createEngine(ops, engineOptions);
+  const memory = openTrainingMemory(layoutArena(opened.model.parameters), recipe, engine);
   const parameters = await loadParameters(opened, undefined, memory);
+  before(parameters);
   const gradients = new Arena(parameters.layout, memory);
-  const engine = new NativeEngine(ops);
+  await engine.memory?.adopt(parameters.data);
+  engine.memory?.reserve(gradients.data);
   const optimizer = await createOptimizer('adamw', {
     engine,
     newBuilder,
@@ -59,7 +69,8 @@ export async function trainReference(
     padTokenId: 0,
     epochPlan: (epoch) => reference.steps.slice(epoch * perEpoch, (epoch + 1) * perEpoch).map(({ batches }) => batches),
   });
-  const step = new TrainStep({ engine, newBuilder, model: opened.model, parameters, gradients });
+  const precision = precisionOf(recipe);
+  const step = new TrainStep({ engine, newBuilder, model: opened.model, parameters, gradients, precision });
   const logs: Log[] = [];
   await runLoop({
     recipe,
@@ -70,13 +81,14 @@ export async function trainReference(
     parallel: new DataParallel(SOLO, parameters, gradients, false),
     evalBatches: [],
     evalSamples: 0,
-    state: freshState(0, ''),
+    state: freshState(0, '', lossScale ?? firstLossScale(precision)),
     emit: (event) => {
       if (event.type === 'log') logs.push(event);
     },
     save: () => Promise.resolve(),
     lastCheckpoint: () => undefined,
   });
+  await engine.memory?.download(parameters.data);
   await step.release();
   return { reference, logs, parameters };
 }

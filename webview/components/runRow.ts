@@ -34,7 +34,7 @@ export function runRow({ run, look, drawn, onToggle, onRemove, onAct }: RunRowOp
         : nothing
     }
     <span class=${`state ${status.state}`}>${stateText(status)}</span>
-    <span class="figures">${figures(status).map((text, i) => html`${i > 0 ? ' · ' : ''}<span>${text}</span>`)}${ranksFigure(status)}</span>
+    <span class="figures">${figures(status).map((text, i) => html`${i > 0 ? ' · ' : ''}<span>${text}</span>`)}${ranksFigure(status)}${skippedFigure(status)}</span>
     ${status.offline ? html`<span class="offline">${offlineText(status)}</span>` : nothing}
     ${status.message ? html`<span class="message">${status.message}</span>` : nothing}
     <span class="group">
@@ -138,6 +138,14 @@ function ranksFigure({ state, ranks }: LossStatus): TemplateResult | typeof noth
       ? html` · <span class="slow" title=${each[slow.rank]!}>${l10n.t('all wait for rank {0}: {1} times as slow', slow.rank, formatNumber(slow.times))}</span>`
       : nothing
   }`;
+}
+
+function skippedFigure({ skipped_steps }: LossStatus): TemplateResult | typeof nothing {
+  if (!skipped_steps) return nothing;
+  const why = l10n.t(
+    'Gradients that float16 cannot hold: these steps changed no weight, and the loss is scaled less since. A few are usual, most of all at the start; with many, use bf16.',
+  );
+  return html` · <span title=${why}>${skipped_steps === 1 ? l10n.t('1 step skipped') : l10n.t('{0} steps skipped', skipped_steps)}</span>`;
 }
 
 function slowest(ranks: NonNullable<LossStatus['ranks']>): { rank: number; times: number } | undefined {

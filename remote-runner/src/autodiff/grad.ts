@@ -5,6 +5,7 @@
  */
 import type { Builder } from '../graph/builder';
 import { GraphError, isFloat, type Node, type Value } from '../graph/ir';
+import { isLow, ROUNDS_ONCE } from '../graph/lowPrecision';
 import { ops } from '../ops/index';
 import type { GradientContext } from '../ops/op';
 
@@ -40,6 +41,17 @@ export function vjp(
   cotangents: readonly Value[],
   wrt: readonly Value[],
   options: VjpOptions = {},
+): VjpResult {
+  // The forward nodes have their casts, and a cast's gradient is a cast.
+  return builder.withoutCasts(() => backwards(builder, outputs, cotangents, wrt, options));
+}
+
+function backwards(
+  builder: Builder,
+  outputs: readonly Value[],
+  cotangents: readonly Value[],
+  wrt: readonly Value[],
+  options: VjpOptions,
 ): VjpResult {
   const wanted = dependents(builder, wrt);
   const contributions = new Map<Value, Value[]>();
@@ -115,17 +127,20 @@ function differentiate(
     if (!value) throw new GraphError(`${where} has no input ${index}`);
     return value;
   };
+  const isWide = isLow(node.outputs[0]!.dtype) && !ROUNDS_ONCE.has(node.op);
+  const wide = (value: Value): Value => (isWide && isLow(value.dtype) ? builder.cast(value, 'float32') : value);
+  const dWide = dOutputs.map((dOutput) => dOutput && wide(dOutput));
   const context: GradientContext = {
     g: builder,
     node,
-    input: need,
-    output: (index) => node.outputs[index]!,
+    input: (index) => wide(need(index)),
+    output: (index) => wide(node.outputs[index]!),
     get dy() {
-      const dy = dOutputs[0];
+      const dy = dWide[0];
       if (!dy) throw new GraphError(`${where}: nothing asked for the gradient of its first output`);
       return dy;
     },
-    dOutputs,
+    dOutputs: dWide,
     needs: (index) => {
       const value = node.inputs[index];
       return !!value && wanted.has(value);
@@ -141,5 +156,7 @@ function differentiate(
       return [];
     }
   }
-  return gradient.rule(context);
+  const gradients = gradient.rule(context);
+  if (!isWide) return gradients;
+  return gradients.map((dInput, i) => dInput && builder.cast(dInput, need(i).dtype));
 }

@@ -4,6 +4,7 @@
  * them once more from a few that are kept (gradient checkpointing, Chen et al. 2016).
  */
 import { Graph, type Node, type Shape, type Value } from '../graph/ir';
+import { isCheapCast } from '../graph/lowPrecision';
 
 /** A forward value that backward reads. Several may share one buffer under different shapes. */
 export interface SavedValue {
@@ -18,6 +19,8 @@ export interface SplitGraph {
   readonly forward: Graph;
   readonly backward: Graph;
   readonly saved: readonly SavedValue[];
+  /** What a value of the graph that was split is in the backward half, if it is there. */
+  inBackward(value: Value): Value | undefined;
 }
 
 /**
@@ -48,6 +51,10 @@ export function splitForwardBackward(
   backward.boundary = (value) => {
     if (value.source.kind !== 'node' || !forwardNodes.has(value.source.node)) return null;
     const root = throughReshapes(value);
+    if (isCheapCast(root)) {
+      backward.copy(value.source.node);
+      return backward.map(value);
+    }
     let buffer = buffers.get(root);
     if (!buffer) {
       buffer = `saved_${root.name}`;
@@ -69,7 +76,12 @@ export function splitForwardBackward(
   for (const node of graph.nodes.slice(forwardCount)) if (needed.has(node)) backward.copy(node);
   for (const [name, value] of graph.outputs)
     if (!forwardOutputs.has(name)) backward.graph.setOutput(name, backward.map(value));
-  return { forward: forward.graph, backward: backward.graph, saved: [...saved.values()] };
+  return {
+    forward: forward.graph,
+    backward: backward.graph,
+    saved: [...saved.values()],
+    inBackward: (value) => backward.known(value),
+  };
 }
 
 /** Forward nodes that `needed` reads the results of, and those that these need, back to what is kept; in their order. */
@@ -112,7 +124,7 @@ function neededFor(graph: Graph, outputs: readonly Value[], stop: ReadonlySet<No
 }
 
 /** Copies nodes into a graph of their own; sources are copied when first read. */
-class Copier {
+export class Copier {
   readonly graph: Graph;
   boundary: ((value: Value) => Value | null) | null = null;
   private readonly mapped = new Map<Value, Value>();
@@ -127,6 +139,10 @@ class Copier {
     node.outputs.forEach((output, i) => {
       this.mapped.set(output, made.outputs[i]!);
     });
+  }
+
+  known(value: Value): Value | undefined {
+    return this.mapped.get(value);
   }
 
   map(value: Value): Value {

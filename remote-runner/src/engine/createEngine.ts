@@ -3,6 +3,8 @@ import type { Engine, EngineOptions } from './engine';
 
 /** Names the portable engine where the native one is not wanted: `TUNEYARD_ENGINE=portable`. */
 const VARIABLE = 'TUNEYARD_ENGINE';
+/** `TUNEYARD_MEMORY=apart`: see {@link EngineOptions.memoryApart}. */
+const MEMORY_VARIABLE = 'TUNEYARD_MEMORY';
 
 /** The native engine where the machine allows it, otherwise the portable one, which then says why. */
 export async function createEngine(ops: OpRegistry, options: EngineOptions = {}): Promise<Engine> {
@@ -10,7 +12,9 @@ export async function createEngine(ops: OpRegistry, options: EngineOptions = {})
   if (process.env[VARIABLE] !== 'portable') {
     try {
       const { NativeEngine } = await import('./native');
-      return new NativeEngine(ops, options);
+      const engine = new NativeEngine(ops, { memoryApart: process.env[MEMORY_VARIABLE] === 'apart', ...options });
+      await engine.openMemory();
+      return engine;
     } catch (error) {
       fallback = error instanceof Error ? error.message.split('\n')[0]! : String(error);
     }

@@ -1,6 +1,8 @@
 /** What runs graphs: `native.ts` through ONNX Runtime's C API, `node.ts` through onnxruntime-node's own. */
 import { TuneyardError } from '@protocol/errors';
 import { formatShape, type Graph, type Shape, sameShape, type TensorType } from '../graph/ir';
+import type { Fusion } from '../graph/passes/index';
+import type { DeviceMemory } from './deviceMemory';
 
 export type TensorData =
   | Float32Array
@@ -41,6 +43,10 @@ export interface Engine {
   readonly runtime: string;
   /** Why it is the portable engine, where it is. */
   readonly fallback?: string | undefined;
+  /** Where the device has memory of its own that tensors can stay in between runs. */
+  readonly memory?: DeviceMemory | undefined;
+  /** Why there is no {@link memory} on a device that has some: each tensor then crosses the bus at every run. */
+  readonly memoryObstacle?: string | undefined;
   /** Optimises, serialises and loads a graph. */
   compile(graph: Graph): Promise<Executable>;
 }
@@ -67,6 +73,17 @@ export interface EngineOptions {
   label?: string;
   /** Threads inside an op; default: as many as there are cores. */
   threads?: number;
+  /** On a GPU: products of float32 round their operands to 10 bits (TensorFloat-32), which is several times faster. */
+  tf32?: boolean;
+  /**
+   * Ops on 16-bit numbers that the device is asked for before float32 does them: `all`, unless it says that it lacks one,
+   * or those that `move` numbers about. Default: all on a GPU.
+   */
+  lowKernels?: 'all' | 'move';
+  /** On the CPU: tensors may stay in memory that JavaScript does not see, as they do on a GPU. For tests. */
+  memoryApart?: boolean;
+  /** A pass that is left out, to measure what it brings. */
+  without?: Fusion;
   /** Write a profile (chrome://tracing) with this prefix when an executable is released. */
   profile?: string;
 }

@@ -3,20 +3,26 @@
  * thread of its own and leaves the event loop free; all graphs share one pool of threads.
  */
 import { TuneyardError } from '@protocol/errors';
-import type { Graph, TensorType } from '../graph/ir';
+import { Builder } from '../graph/builder';
+import { Graph, type Node, type TensorType } from '../graph/ir';
+import { isLow } from '../graph/lowPrecision';
 import { type MemoryPlan, planMemory } from '../graph/memoryPlan';
 import { buildModel, DATA_TYPE, encodeModel } from '../graph/onnx';
 import { optimize } from '../graph/passes/index';
 import type { OpRegistry } from '../ops/op';
+import { apartMemory, cudaMemory, DeviceMemory } from './deviceMemory';
 import {
   type Engine,
   type EngineOptions,
   type Executable,
   requireView,
+  type TensorData,
   type TensorView,
   type TensorViews,
+  view,
 } from './engine';
 import { engineError } from './engineError';
+import { loadKoffi } from './loadKoffi';
 import { type Handle, OrtApi } from './ortApi';
 import { Workspace } from './workspace';
 
@@ -56,6 +62,14 @@ export class NativeEngine implements Engine {
   readonly #runtime: Runtime;
   /** Values in between, of every graph: one runs at a time. */
   readonly #workspace = new Workspace();
+  /** Runs that have not ended. */
+  #running = 0;
+  #memory: DeviceMemory | undefined;
+  #memoryObstacle: string | undefined;
+  /** Of the device's memory, for ONNX Runtime. */
+  #deviceInfo: Handle | undefined;
+  /** Ops that the device has said not to know for 16-bit numbers. */
+  readonly #withoutLowKernel = new Set<string>();
 
   /** @throws Error where the library cannot be used; the message says why */
   constructor(
@@ -67,27 +81,129 @@ export class NativeEngine implements Engine {
     this.runtime = this.#runtime.api.version;
   }
 
+  get memory(): DeviceMemory | undefined {
+    return this.#memory;
+  }
+
+  get memoryObstacle(): string | undefined {
+    return this.#memoryObstacle;
+  }
+
+  /** Opens the device's memory, which must have been used before: see {@link cudaMemory}. */
+  async openMemory(): Promise<void> {
+    const { device = { provider: 'cpu' }, memoryApart } = this.options;
+    if (device.provider === 'cpu' && !memoryApart) return;
+    try {
+      const koffi = loadKoffi();
+      if (device.provider === 'cuda') await this.#wake();
+      const raw = device.provider === 'cuda' ? cudaMemory(koffi, device.deviceId) : apartMemory(koffi);
+      const { api } = this.#runtime;
+      this.#deviceInfo = api.create('CreateMemoryInfo', raw.name, DEVICE_ALLOCATOR, raw.deviceId, MEMORY_DEFAULT);
+      this.#memory = new DeviceMemory(raw);
+      await this.#tryMemory(this.#memory);
+    } catch (error) {
+      this.#memory = undefined;
+      this.#memoryObstacle = error instanceof Error ? error.message.split('\n')[0]! : String(error);
+    }
+  }
+
+  /** Loads what the device needs, by computing something. */
+  async #wake(): Promise<void> {
+    const g = new Builder(this.ops, 'wake');
+    g.output('y', g.neg(g.input('x', 'float32', [1])));
+    const executable = await this.compile(g.graph);
+    await executable.run({ x: view(Float32Array.of(1), [1]) }, { y: view(new Float32Array(1), [1]) });
+    await executable.release();
+  }
+
+  /** Three steps in place: what is on the device is read, written and kept there. @throws Error where it is not */
+  async #tryMemory(memory: DeviceMemory): Promise<void> {
+    const g = new Builder(this.ops, 'memory-test');
+    g.output('y', g.mul(g.input('x', 'float32', [4]), g.input('by', 'float32', [])));
+    const executable = await this.compile(g.graph);
+    const data = Float32Array.of(1, 2, 3, 4);
+    await memory.adopt(data);
+    const x = view(data, [4]);
+    for (const by of [2, 3, 5]) await executable.run({ x, by: view(Float32Array.of(by), []) }, { y: x });
+    const before = data.join();
+    await memory.download(data);
+    memory.release(data);
+    await executable.release();
+    if (before !== '1,2,3,4' || data.join() !== '30,60,90,120')
+      throw new Error('its memory does not keep what it is given');
+  }
+
   async compile(graph: Graph): Promise<Executable> {
-    const optimized = optimize(graph, this.ops);
+    const { device = { provider: 'cpu' }, lowKernels = device.provider === 'cpu' ? 'move' : 'all' } = this.options;
+    const { without } = this.options;
+    if (lowKernels === 'move') return this.#load(optimize(graph, this.ops, { without }));
+    const hasLowKernel = (op: string) => !this.#withoutLowKernel.has(op);
+    const optimized = () => optimize(graph, this.ops, { hasLowKernel, without });
+    try {
+      return await this.#load(optimized());
+    } catch (error) {
+      const isMemory = error instanceof TuneyardError && error.code === 'out_of_memory';
+      if (isMemory || !(await this.#findMissingKernels(optimized()))) throw error;
+      return this.#load(optimized());
+    }
+  }
+
+  /**
+   * Tries each op of 16-bit numbers by itself: ONNX Runtime names the node that it has no kernel for, but not where that
+   * is a part of an op made of others. @returns whether some are missing that were not known to be
+   */
+  async #findMissingKernels(graph: Graph): Promise<boolean> {
+    const before = this.#withoutLowKernel.size;
+    const isLowNode = ({ inputs, outputs }: Node) =>
+      [...inputs, ...outputs].some((value) => value && isLow(value.dtype));
+    const one = new Map(graph.nodes.filter(isLowNode).map((node) => [node.op, node]));
+    for (const [op, node] of one) {
+      const alone = new Graph(`kernel of ${op}`);
+      const inputs = node.inputs.map((input, i) => input && alone.addInput(`x${i}`, input));
+      const { outputs } = alone.addNode(op, inputs, node.attributes, node.outputs, '');
+      for (const [i, output] of outputs.entries()) alone.setOutput(`y${i}`, output);
+      try {
+        await (await this.#load(alone)).release();
+      } catch {
+        this.#withoutLowKernel.add(op);
+      }
+    }
+    return this.#withoutLowKernel.size > before;
+  }
+
+  async #load(optimized: Graph): Promise<Executable> {
     const { device = { provider: 'cpu' } } = this.options;
     const built = buildModel(optimized, this.ops);
     // On a GPU what is in between stays there.
     const plan: MemoryPlan = device.provider === 'cpu' ? planMemory(built) : { values: [], bytes: 0 };
     const further = plan.values.map(({ name, type }) => [name, type] as const);
     const model = encodeModel(built.model, further);
-    this.#workspace.reserve(plan.bytes);
+    this.#workspace.reserve(plan.bytes, this.#running === 0);
     const { api, env } = this.#runtime;
     try {
-      const options = this.#sessionOptions(graph.name);
+      const options = this.#sessionOptions(optimized.name);
       const out = new BigUint64Array(1);
       try {
         await api.callAsync('CreateSessionFromArray', env, model, model.byteLength, options, out);
       } finally {
         api.release('SessionOptions', options);
       }
-      return new NativeExecutable(optimized, this.#runtime, out[0]!, plan, this.#workspace, this.options.profile);
+      return new NativeExecutable(optimized, this.#runtime, out[0]!, {
+        plan,
+        workspace: this.#workspace,
+        profile: this.options.profile,
+        // ONNX Runtime copies an input to the device when it is bound, not when it is run.
+        bindsAnew: device.provider !== 'cpu',
+        onRunning: (change) => {
+          this.#running += change;
+        },
+        onDevice: (data) => {
+          const address = this.#memory?.addressOf(data);
+          return address === undefined ? undefined : { address, info: this.#deviceInfo! };
+        },
+      });
     } catch (error) {
-      throw engineError(error, `loading graph ${graph.name}`);
+      throw engineError(error, `loading graph ${optimized.name}`);
     }
   }
 
@@ -118,7 +234,11 @@ export class NativeEngine implements Engine {
     const { api } = this.#runtime;
     const cuda = api.create('CreateCUDAProviderOptions');
     try {
-      const settings = Object.entries({ device_id: String(deviceId), arena_extend_strategy: 'kSameAsRequested' });
+      const settings = Object.entries({
+        device_id: String(deviceId),
+        arena_extend_strategy: 'kSameAsRequested',
+        use_tf32: this.options.tf32 ? '1' : '0',
+      });
       const [keys, values] = [settings.map(([key]) => key), settings.map(([, value]) => value)];
       api.call('UpdateCUDAProviderOptions', cuda, api.strings(keys), api.strings(values), settings.length);
       api.call('SessionOptionsAppendExecutionProvider_CUDA_V2', options, cuda);
@@ -128,22 +248,34 @@ export class NativeEngine implements Engine {
   }
 }
 
+interface ExecutableOptions {
+  readonly plan: MemoryPlan;
+  readonly workspace: Workspace;
+  readonly profile: string | undefined;
+  /** Host inputs are bound at every run, whether they are the same arrays or not. */
+  readonly bindsAnew: boolean;
+  /** Told when a run begins (1) and when it has ended (−1). */
+  onRunning(change: 1 | -1): void;
+  /** Where an array lies on the device, if it does. */
+  onDevice(data: TensorData): { address: bigint; info: Handle } | undefined;
+}
+
 class NativeExecutable implements Executable {
   readonly #runtime: Runtime;
   readonly #session: Handle;
   readonly #binding: Handle;
   readonly #options: Handle;
   /** What is bound to which name. It also keeps the memory alive. */
-  readonly #bound = new Map<string, TensorView>();
+  readonly #bound = new Map<string, { view: TensorView; address: bigint | undefined }>();
+  /** What this run alone is fed. */
+  #fed: TensorView[] = [];
   #planned: { generation: number; memory: unknown } | undefined;
 
   constructor(
     readonly graph: Graph,
     runtime: Runtime,
     session: Handle,
-    private readonly plan: MemoryPlan,
-    private readonly workspace: Workspace,
-    private readonly profile: string | undefined,
+    private readonly options: ExecutableOptions,
   ) {
     this.#runtime = runtime;
     this.#session = session;
@@ -152,6 +284,7 @@ class NativeExecutable implements Executable {
   }
 
   async run(inputs: TensorViews, outputs: TensorViews, signal?: AbortSignal): Promise<void> {
+    this.#fed = [];
     for (const value of this.graph.inputs) this.#bind('BindInput', value.name, value, inputs[value.name]);
     for (const [name, value] of this.graph.outputs) this.#bind('BindOutput', name, value, outputs[name]);
     this.#bindPlanned();
@@ -159,12 +292,14 @@ class NativeExecutable implements Executable {
     const terminate = () => api.call('RunOptionsSetTerminate', this.#options);
     if (signal?.aborted) throw new TuneyardError('cancelled', 'cancelled.');
     signal?.addEventListener('abort', terminate, { once: true });
+    this.options.onRunning(1);
     try {
       await api.run(this.#session, this.#options, this.#binding);
     } catch (error) {
       if (signal?.aborted) throw new TuneyardError('cancelled', 'cancelled.', { cause: error });
       throw engineError(error, `running graph ${this.graph.name}`);
     } finally {
+      this.options.onRunning(-1);
       signal?.removeEventListener('abort', terminate);
       if (signal?.aborted) api.call('RunOptionsUnsetTerminate', this.#options);
     }
@@ -172,7 +307,7 @@ class NativeExecutable implements Executable {
 
   async release(): Promise<void> {
     const { api } = this.#runtime;
-    if (this.profile !== undefined) {
+    if (this.options.profile !== undefined) {
       const allocator = api.create('GetAllocatorWithDefaultOptions');
       api.call('AllocatorFree', allocator, api.create('SessionEndProfiling', this.#session, allocator));
     }
@@ -184,32 +319,38 @@ class NativeExecutable implements Executable {
 
   #bind(how: 'BindInput' | 'BindOutput', name: string, type: TensorType, view: TensorView | undefined): void {
     const key = `${how} ${name}`;
-    if (view && this.#bound.get(key) === view) return;
+    // What lies on the device may have moved since.
+    const known = this.#bound.get(key);
+    if (view && known?.view === view && known.address === this.options.onDevice(view.data)?.address) return;
     requireView(this.graph, name, type, view);
-    this.#bindMemory(how, name, type, view.data);
-    this.#bound.set(key, view);
+    const address = this.#bindMemory(how, name, type, view.data);
+    if (address !== undefined || how === 'BindOutput' || !this.options.bindsAnew)
+      this.#bound.set(key, { view, address });
+    else this.#fed.push(view);
   }
 
   /** Values in between lie in the workspace; they are bound anew when that has grown. */
   #bindPlanned(): void {
-    const { generation } = this.workspace;
+    const { plan, workspace } = this.options;
+    const { generation } = workspace;
     if (this.#planned?.generation === generation) return;
-    const memory = this.plan.values.map(({ name, type, offset }) => {
-      const data = this.workspace.slice(offset, type);
+    const memory = plan.values.map(({ name, type, offset }) => {
+      const data = workspace.slice(offset, type);
       this.#bindMemory('BindOutput', name, type, data);
       return data;
     });
     this.#planned = { generation, memory };
   }
 
-  /** The binding keeps the value, not the memory. */
-  #bindMemory(how: 'BindInput' | 'BindOutput', name: string, type: TensorType, data: TensorView['data']): void {
+  /** The binding keeps the value, not the memory. @returns where on the device it lies, if there */
+  #bindMemory(how: 'BindInput' | 'BindOutput', name: string, type: TensorType, data: TensorData): bigint | undefined {
     const { api, host } = this.#runtime;
+    const device = this.options.onDevice(data);
     const shape = BigInt64Array.from(type.shape, BigInt);
     const value = api.create(
       'CreateTensorWithDataAsOrtValue',
-      host,
-      data,
+      device?.info ?? host,
+      device?.address ?? data,
       data.byteLength,
       shape,
       shape.length,
@@ -220,5 +361,6 @@ class NativeExecutable implements Executable {
     } finally {
       api.release('Value', value);
     }
+    return device?.address;
   }
 }

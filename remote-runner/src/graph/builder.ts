@@ -14,6 +14,7 @@ import {
   type TensorType,
   type Value,
 } from './ir';
+import { isCastable, isLow, lowBits, operandType, type Precision } from './lowPrecision';
 import { broadcastAxes, broadcastShapes, normalizeAxis } from './shape';
 
 /** What a builder must know of an op: the types of its outputs. `ops/op.ts` has the whole of an op. */
@@ -25,12 +26,22 @@ export class Builder {
   readonly graph: Graph;
   private place = '';
   private readonly scalars = new Map<string, Value>();
+  private readonly casts = new Map<string, Value>();
+  private computesIn: Precision;
 
+  /** @param precision what ops compute in: their operands are cast as `lowPrecision.ts` says */
   constructor(
     private readonly rules: ReadonlyMap<string, ShapeRule>,
     graph: Graph | string,
+    precision: Precision = 'float32',
   ) {
+    this.computesIn = precision;
     this.graph = typeof graph === 'string' ? new Graph(graph) : graph;
+  }
+
+  /** What the ops that are written now compute in. */
+  get precision(): Precision {
+    return this.computesIn;
   }
 
   // --- sources ---
@@ -65,6 +76,17 @@ export class Builder {
     }
   }
 
+  /** What `body` writes has operands of the types that it says. */
+  withoutCasts<T>(body: () => T): T {
+    const outer = this.computesIn;
+    this.computesIn = 'float32';
+    try {
+      return body();
+    } finally {
+      this.computesIn = outer;
+    }
+  }
+
   output(name: string, value: Value): void {
     this.graph.setOutput(name, value);
   }
@@ -72,9 +94,10 @@ export class Builder {
   // --- nodes ---
 
   /** Appends a node of a registered op and returns it. */
-  node(op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}): Node {
+  node(op: string, operands: readonly (Value | null)[], attributes: Attributes = {}): Node {
     const def = this.rules.get(op);
     if (!def) throw new GraphError(`there is no op ${op}`);
+    const inputs = this.castOperands(op, operands);
     let types: readonly TensorType[];
     try {
       types = def.infer(inputs, attributes);
@@ -118,6 +141,9 @@ export class Builder {
   fastGelu = (x: Value): Value => this.apply('FastGelu', [x]);
   silu = (x: Value): Value => this.apply('Silu', [x]);
   square = (x: Value): Value => this.mul(x, x);
+  /** `x` in float32, with the digits alone that are left to it where 16 bits are computed in. */
+  rounded = (x: Value): Value =>
+    this.precision === 'float32' ? x : this.cast(this.cast(x, this.precision), 'float32');
 
   cast = (x: Value, to: DType): Value => (x.dtype === to ? x : this.apply('Cast', [x], { to }));
   where = (condition: Value, a: Value | number, b: Value | number): Value => {
@@ -184,8 +210,24 @@ export class Builder {
   /** Sums `x` back to `shape`, from which it was broadcast. */
   sumTo(x: Value, shape: Shape): Value {
     const axes = broadcastAxes(x.shape, shape);
-    const summed = axes.length > 0 ? this.reduceSum(x, axes, false) : x;
-    return this.reshape(summed, shape);
+    if (axes.length === 0) return this.reshape(x, shape);
+    const summed = this.reduceSum(isLow(x.dtype) ? this.cast(x, 'float32') : x, axes, false);
+    return this.reshape(this.cast(summed, x.dtype), shape);
+  }
+
+  /** One cast for all who want a value in another type. */
+  private castOperands(op: string, inputs: readonly (Value | null)[]): readonly (Value | null)[] {
+    const to = operandType(op, inputs, this.computesIn);
+    if (to === undefined) return inputs;
+    return inputs.map((input) => {
+      if (!input || input.dtype === to || !isCastable(input)) return input;
+      const key = `${input.id} ${to}`;
+      const known = this.casts.get(key);
+      if (known) return known;
+      const made = this.cast(input, to);
+      this.casts.set(key, made);
+      return made;
+    });
   }
 
   private reduce(op: string, x: Value, axes: readonly number[], keepDims: boolean): Value {
@@ -230,6 +272,6 @@ export function filled(dtype: DType, length: number, value: number): ConstantDat
       return new Uint8Array(length).fill(value);
     case 'float16':
     case 'bfloat16':
-      throw new GraphError(`a ${dtype} constant is made as float32 and cast`);
+      return new Uint16Array(length).fill(lowBits(value, dtype));
   }
 }

@@ -30,11 +30,11 @@ const MIN_BYTES = 128 * 1024;
 
 const ALIGNMENT = 64;
 
-/** Types that JavaScript has arrays for and onnxruntime-node takes. */
-const PLANNED_TYPES = new Set(['float32', 'int64', 'uint64', 'int32', 'bool', 'uint8']);
+/** Types that JavaScript has arrays for. */
+const PLANNED_TYPES = new Set(['float32', 'float16', 'bfloat16', 'int64', 'uint64', 'int32', 'bool', 'uint8']);
 
 /** Ops whose result is their first operand's memory under another shape. */
-const ALIASES = new Set(['Reshape', 'Identity']);
+const ALIASES = new Set(['Reshape']);
 
 /** Element-wise ops whose kernels may write over an operand of the result's shape. */
 const IN_PLACE = new Set(['Add', 'Sub', 'Mul', 'Div', 'Neg', 'Sqrt', 'Exp', 'Log', 'Tanh', 'Sigmoid', 'Relu']);

@@ -87,10 +87,22 @@ function loss(g: Builder, { rows, hidden: width, vocab }: HeadShape) {
     const sums = blocks.map((block) => logSumExp(g.gemm(hidden, block, null, { transB: true })));
     const column = (sum: Value) => g.reshape(sum, [rows, 1]);
     const sum = sums.length === 1 ? sums[0]! : logSumExp(g.concat(sums.map(column), 1));
-    const own = g.reduceSum(g.mul(hidden, g.gather(weight, targets)), [1]);
+    const own = targetLogits(g, hidden, g.gather(weight, targets));
     return g.reduceSum(g.mul(g.sub(sum, own), weights), [0]);
   });
   return { value, hidden, weight, blocks };
+}
+
+/**
+ * [rows]: each row's product with its target's weights. Its gradient is exact; its value is rounded as the logits are that
+ * it is compared with, or a loss near zero would be the noise of that rounding.
+ */
+function targetLogits(g: Builder, hidden: Value, rows: Value): Value {
+  const product = (h: Value, w: Value) => g.reduceSum(g.mul(h, w), [1]);
+  const exact = product(hidden, rows);
+  if (g.precision === 'float32') return exact;
+  const shown = g.rounded(product(g.rounded(hidden), g.rounded(rows)));
+  return g.add(exact, g.apply('StopGradient', [g.sub(shown, exact)]));
 }
 
 /** Most rows of the head's weight in one product: logits and gradients of a block pass through the caches. */

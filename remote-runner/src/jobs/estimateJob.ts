@@ -18,8 +18,9 @@ import { createGradientNorm } from '../optim/gradientNorm';
 import { createOptimizer, isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
 import { Arena, type ArenaLayout, layoutArena } from '../train/arena';
 import { type BatchShape, buildTraining } from '../train/bodyProgram';
-import { layoutOfPart } from '../train/dataParallel';
+import { bucketsOf, layoutOfPart } from '../train/dataParallel';
 import { TrainingPlan } from '../train/plan';
+import { precisionOf, requirePrecision } from '../train/precision';
 import { TrainStep } from '../train/trainStep';
 
 import { prepareModel, prepareSamples } from './prepare';
@@ -46,6 +47,7 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const isSharded = recipe.world_size > 1 && recipe.zero_stage > 0 && isShardable(recipe.optim);
   const part = isSharded ? layoutOfPart(layout, partsOf(layout.size, recipe.world_size)[0]!) : layout;
   const optimizer = 4 * optimizerStateSize(recipe.optim, part, recipe);
+  const gradientBytes = isSharded && recipe.zero_stage === 2 ? ownGradientBytes(layout, part) : weights;
   const data = samples.train.reduce((sum, { inputIds, labels }) => sum + inputIds.byteLength + labels.byteLength, 0);
   const processBytes = PROCESS_BYTES + data;
   const parameters = model.parameters.reduce((sum, { shape: s }) => sum + s.reduce((a, b) => a * b, 1), 0);
@@ -57,12 +59,13 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
     batch: shape.batch,
     length: shape.length,
     weights_bytes: weights,
-    gradients_bytes: weights,
+    gradients_bytes: gradientBytes,
     optimizer_bytes: optimizer,
     activations_bytes: memory.saved,
     working_bytes: memory.working,
+    ...(recipe.offload_optimizer && { offloaded_bytes: optimizer }),
     process_bytes: processBytes,
-    peak_bytes: 2 * weights + optimizer + memory.saved + memory.working + processBytes,
+    peak_bytes: weights + gradientBytes + optimizer + memory.saved + memory.working + processBytes,
     checkpoint_bytes: checkpoint,
     disk_bytes: checkpoint * savedCheckpoints(recipe, plan) + weights,
     free_memory_bytes: freemem(),
@@ -73,10 +76,13 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
 
   // Only here: counting goes without ONNX Runtime, so that the editor can do it before anything is installed.
   const { openEngine } = await import('../engine/openEngine');
-  const engine = await openEngine(recipe.device);
-  const arenas = openTrainingMemory(layout, recipe);
+  const engine = await openEngine(recipe.device, { tf32: recipe.tf32 });
+  requirePrecision(engine, precisionOf(recipe));
+  const arenas = openTrainingMemory(layout, recipe, engine);
   const arena = await loadParameters(prepared, signal, arenas);
   const gradients = new Arena(layout, arenas);
+  await engine.memory?.adopt(arena.data);
+  engine.memory?.reserve(gradients.data);
   const step = new TrainStep({
     engine,
     newBuilder,
@@ -84,6 +90,7 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
     parameters: arena,
     gradients,
     checkpointing: recipe.gradient_checkpointing,
+    precision: precisionOf(recipe),
   });
   const optimizerRun = await createOptimizer(recipe.optim, {
     engine,
@@ -126,7 +133,7 @@ function graphMemory(model: CausalLm, layout: ArenaLayout, shape: BatchShape, su
     working = Math.max(working, planMemory(buildModel(optimize(graph, ops), ops)).bytes);
   };
   for (const accumulate of modes) {
-    const graphs = buildTraining(newBuilder('body'), model, shape, {
+    const graphs = buildTraining(newBuilder('body', precisionOf(recipe)), model, shape, {
       trainable,
       accumulate,
       checkpointing: recipe.gradient_checkpointing,
@@ -134,19 +141,30 @@ function graphMemory(model: CausalLm, layout: ArenaLayout, shape: BatchShape, su
     const buffers = new Map(graphs.saved.map(({ buffer }) => [buffer, graphs.forward.outputs.get(buffer)!]));
     saved = layOut(buffers).bytes;
     runs(graphs.forward);
-    runs(graphs.backward);
+    for (const part of graphs.backward) runs(part);
   }
   const chunks = chunkSizes(supervised, model.vocabSize);
   const kinds = new Set(chunks.map((rows, i) => `${rows} ${i > 0 || modes.length > 1}`));
   for (const kind of kinds) {
     const [rows, more] = kind.split(' ') as [string, string];
-    const g = newBuilder('head');
+    const g = newBuilder('head', precisionOf(recipe));
     buildHeadTraining(g, { rows: Number(rows), hidden: model.hiddenSize, vocab: model.vocabSize }, more === 'true');
     runs(g.graph);
   }
   // Hidden states and their gradient live outside the graphs.
   const hidden = 2 * 4 * shape.batch * shape.length * model.hiddenSize;
   return { saved, working: working + hidden };
+}
+
+/**
+ * A rank's own part, the embedding and what does not decay, which are complete at the very end, and two more buckets: one
+ * is computed while the other is on its way.
+ */
+function ownGradientBytes(layout: ArenaLayout, part: ArenaLayout): number {
+  const sizes = bucketsOf(layout).map(({ from, to }) => to - from);
+  const [rest = 0, embedding = 0, ...others] = sizes.reverse();
+  const largest = Math.max(0, ...others);
+  return 4 * Math.min(layout.size + part.size, part.size + rest + embedding + 2 * largest);
 }
 
 function mostSupervised(plan: TrainingPlan): number {

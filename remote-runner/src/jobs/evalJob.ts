@@ -24,6 +24,7 @@ export async function evalJob(request: EvalRequest): Promise<EvalResult> {
   }
   const engine = await openEngine(recipe.device);
   const parameters = await loadParameters(prepared, signal);
+  await engine.memory?.adopt(parameters.data);
   const evaluation = await evaluateModel({ engine, model: prepared.model, parameters, batches, signal });
   return {
     model: name,

@@ -103,12 +103,17 @@ export async function openForDecoding(
   const prepared = await prepareModel(name, options);
   options.onStage?.('Loading the weights');
   const parameters = await loadParameters(prepared, options.signal);
+  const { memory } = options.engine;
+  await memory?.adopt(parameters.data);
   const decoder = createDecoder({ engine: options.engine, newBuilder, model: prepared.model, parameters });
   return {
     ...prepared,
     parameters,
     decoder,
     eosTokenIds: eosTokens(prepared.tokenizer, prepared.source.generationConfig),
-    release: () => decoder.release(),
+    release: async () => {
+      await decoder.release();
+      memory?.release(parameters.data);
+    },
   };
 }

@@ -5,10 +5,12 @@ import { join, resolve } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import type { Recipe } from '@protocol/recipe';
 import type { TrainResult } from '@protocol/runner';
+import { openArenaExchange } from '../collectives/arenaExchange';
 import { type Collective, partsOf } from '../collectives/collective';
 import { SOLO } from '../collectives/solo';
 import { holdsSamplesOut } from '../data/heldOut';
 import { chooseDevice } from '../engine/device';
+import type { Engine } from '../engine/engine';
 import { GpuMonitor } from '../engine/gpuMonitor';
 import { openEngine } from '../engine/openEngine';
 import { eosTokens } from '../generate/eosTokens';
@@ -20,7 +22,7 @@ import { loadParameters } from '../models/loadModel';
 import { newBuilder } from '../ops/index';
 import { createGradientNorm } from '../optim/gradientNorm';
 import { createOptimizer, isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
-import type { OptimizerState } from '../optim/optimizer';
+import type { OptimizerContext, OptimizerState } from '../optim/optimizer';
 import { Arena, layoutArena } from '../train/arena';
 import {
   checkpointBytes,
@@ -35,7 +37,10 @@ import {
 } from '../train/checkpoint';
 import { DataParallel, layoutOfPart } from '../train/dataParallel';
 import { runLoop } from '../train/loop';
+import { offload } from '../train/offload';
 import { evaluationBatches, planFingerprint, TrainingPlan } from '../train/plan';
+import { firstLossScale, precisionOf, requirePrecision } from '../train/precision';
+import { ShardedGradients } from '../train/shardedGradients';
 import { freshState, parseTrainerState, type TrainerState } from '../train/trainerState';
 import { TrainStep } from '../train/trainStep';
 import { type PreparedModel, prepareModel, prepareSamples } from './prepare';
@@ -70,23 +75,35 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   onStage?.('Loading the weights');
   const { worldSize, localSize } = collective;
   const threads = worldSize > 1 ? Math.max(1, Math.floor(availableParallelism() / localSize)) : undefined;
-  const engine = await openEngine(deviceOfRank(recipe.device, collective), threads);
+  const { tf32 } = recipe;
+  const engine = await openEngine(deviceOfRank(recipe.device, collective), {
+    ...(threads !== undefined && { threads }),
+    tf32,
+  });
+  const precision = precisionOf(recipe);
+  requirePrecision(engine, precision);
   const isSharded = worldSize > 1 && recipe.zero_stage > 0 && isShardable(recipe.optim);
   const layout = layoutArena(model.parameters);
   const updated = isSharded ? layoutOfPart(layout, partsOf(layout.size, worldSize)[collective.rank]!) : layout;
-  const memory = openTrainingMemory(layout, recipe, updated);
+  const keepsOwn = isSharded && recipe.zero_stage === 2;
+  const memory = openTrainingMemory(layout, recipe, engine, updated, keepsOwn ? updated.size : layout.size);
   const parameters = await loadParameters(prepared, signal, memory);
-  const gradients = new Arena(parameters.layout, memory);
-  const parallel = new DataParallel(collective, parameters, gradients, isSharded);
+  const gradients = new Arena(parameters.layout, keepsOwn ? undefined : memory);
+  engine.memory?.reserve(parameters.data);
+  if (!keepsOwn) engine.memory?.reserve(gradients.data);
+  const { exchange, obstacle: ncclObstacle } = await openArenaExchange(collective, engine.memory);
+  const parallel = new DataParallel(collective, parameters, gradients, isSharded, engine.memory, exchange);
+  const sharded = keepsOwn
+    ? new ShardedGradients(engine, newBuilder, gradients, parallel.part, parallel.buckets, memory)
+    : undefined;
+  if (sharded) parallel.keepOwnGradients(sharded);
   const partOf = ({ data }: Arena) => data.subarray(parallel.part.from, parallel.part.to);
-  const optimizer = await createOptimizer(recipe.optim, {
-    engine,
-    newBuilder,
+  const updates = await openUpdates(recipe, engine, threads, {
     layout: updated,
     parameters: partOf(parameters),
-    gradients: partOf(gradients),
-    recipe,
+    gradients: sharded?.own ?? partOf(gradients),
   });
+  const { optimizer, gradientNorm } = updates;
   const weights = namedWeights(parameters);
   const checkpoints = join(runDir, 'checkpoints');
   if (isFirst) {
@@ -100,11 +117,15 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   }
 
   const fingerprint = planFingerprint(recipe, samples.train);
-  const fresh = freshState(plan.totalSteps, fingerprint);
+  const fresh = freshState(plan.totalSteps, fingerprint, firstLossScale(precision));
   const begin = { request, root: checkpoints, weights, optimizer: optimizer.state, parallel, fresh, warn };
   const { resumed, state } = await startingState(begin);
+  // From here on they are where they are computed with.
+  await engine.memory?.upload(parameters.data, ...optimizer.state.map(({ data }) => data));
   const damaged = new Set(resumed?.damaged);
   state.total_steps = plan.totalSteps;
+  // A run may be resumed with another precision.
+  state.loss_scale = precision === 'float16' ? (state.loss_scale ?? firstLossScale(precision)) : null;
   step = state.step;
   let lastCheckpoint = resumed?.path;
   const parameterCount = model.parameters.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
@@ -134,6 +155,10 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       'there are no evaluation samples: set dataset.test_size or dataset.test_path to see an evaluation loss.',
     );
 
+  if (ncclObstacle !== undefined)
+    warn('nccl', `gradients go through the host’s memory, so that this run is slower: ${ncclObstacle}.`);
+  if (engine.memoryObstacle !== undefined)
+    warn('engine', `weights cross the bus at every step, so that this run is slower: ${engine.memoryObstacle}.`);
   if (engine.fallback !== undefined)
     warn('engine', `ONNX Runtime's C API is not used, so that this run is slower: ${engine.fallback}.`);
 
@@ -144,8 +169,9 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     parameters,
     gradients,
     checkpointing: recipe.gradient_checkpointing,
+    precision,
+    ...(worldSize > 1 && { parts: BACKWARD_PARTS }),
   });
-  const gradientNorm = await createGradientNorm({ engine, newBuilder, gradients: partOf(gradients) });
   const writeTexts = textWriter(prepared, parameters, recipe, engine, emit, signal);
   const modelFiles = { sourceDir: prepared.dir, config: prepared.source.config };
   const gpuMonitor = device.provider === 'cuda' ? new GpuMonitor() : undefined;
@@ -171,6 +197,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       async save(current) {
         const moments = namedMoments(await parallel.collectState(optimizer.state));
         if (!isFirst) return;
+        await engine.memory?.download(parameters.data);
         const written = await writeCheckpoint({
           root: checkpoints,
           step: current.step,
@@ -217,8 +244,10 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       emit({ type: 'end', status, step: state.step, runtime: stopped.runtime, ...best });
       return stopped;
     }
+    await engine.memory?.download(parameters.data);
     if (recipe.load_best_model_at_end && state.best && state.best.step !== state.step) {
       await loadBest(join(checkpoints, `step-${state.best.step}`), weights, warn, signal);
+      await engine.memory?.upload(parameters.data);
     }
     // The model first: a run whose last texts fail has it all the same.
     const { path } = await writeModelDir({ dir: join(runDir, 'model'), ...modelFiles, weights });
@@ -232,7 +261,31 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     await trainStep.release();
     await optimizer.release();
     await gradientNorm.release();
+    await sharded?.release();
   }
+}
+
+/** Between these gradients may leave: more would only cost. */
+const BACKWARD_PARTS = 6;
+
+/** The gradient's norm and the optimizer, where the recipe wants them to compute. */
+async function openUpdates(
+  recipe: Recipe,
+  engine: Engine,
+  threads: number | undefined,
+  arenas: Pick<OptimizerContext, 'layout' | 'parameters' | 'gradients'>,
+) {
+  const { memory } = engine;
+  const isOffloaded = recipe.offload_optimizer && memory !== undefined;
+  const where = isOffloaded
+    ? await openEngine('cpu', { ...(threads !== undefined && { threads }), memoryApart: false })
+    : engine;
+  const context = { engine: where, newBuilder, recipe, ...arenas };
+  const updates = {
+    optimizer: await createOptimizer(recipe.optim, context),
+    gradientNorm: await createGradientNorm(context),
+  };
+  return isOffloaded ? offload(memory, updates, arenas) : updates;
 }
 
 /** A GPU for each rank of a machine, where the recipe names none. */
@@ -351,6 +404,8 @@ function textWriter(
   const { prompts, ...options } = recipe.generation;
   const at = async (step: number): Promise<void> => {
     if (prompts.length === 0 || signal?.aborted) return;
+    // Their hash is that of what is on the host.
+    await engine.memory?.download(parameters.data);
     const decoder = createDecoder({ engine, newBuilder, model, parameters, programs });
     try {
       const texts = await generate({

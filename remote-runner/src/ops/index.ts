@@ -1,5 +1,6 @@
 /** Every op. A new one is a file in this folder and a line here. */
 import { Builder } from '../graph/builder';
+import type { Precision } from '../graph/lowPrecision';
 import { abs } from './abs';
 import { add } from './add';
 import { cast } from './cast';
@@ -44,6 +45,7 @@ import { slice } from './slice';
 import { softmax } from './softmax';
 import { split } from './split';
 import { sqrt } from './sqrt';
+import { stopGradient } from './stopGradient';
 import { sub } from './sub';
 import { takeRows } from './takeRows';
 import { tanh } from './tanh';
@@ -104,6 +106,7 @@ const ALL: readonly OpDef[] = [
   softmax,
   split,
   sqrt,
+  stopGradient,
   sub,
   takeRows,
   tanh,
@@ -114,7 +117,7 @@ const ALL: readonly OpDef[] = [
 
 export const ops: OpRegistry = new Map(ALL.map((op) => [op.name, op]));
 
-/** A builder of a new, empty graph that knows every op. */
-export function newBuilder(name: string): Builder {
-  return new Builder(ops, name);
+/** A builder of a new, empty graph that knows every op. @param precision what the graph computes in */
+export function newBuilder(name: string, precision?: Precision): Builder {
+  return new Builder(ops, name, precision);
 }

@@ -24,7 +24,10 @@ export const together: OpDef = {
     return g.split(joined, sizes, 0).map((piece, i) => g.reshape(piece, gradients[i]!.shape));
   }),
   onnx: (node, emit) => {
-    for (const i of node.inputs.keys()) emit.node('Identity', [emit.input(i)], [emit.output(i)]);
+    // ONNX Runtime copies where Identity says so; a reshape is the same memory.
+    for (const [i, { shape }] of node.outputs.entries()) {
+      emit.node('Reshape', [emit.input(i), emit.ints(shape)], [emit.output(i)]);
+    }
   },
   examples: [
     {

@@ -50,6 +50,7 @@ class Adafactor implements Optimizer {
 
   private constructor(private readonly context: OptimizerContext) {
     this.secondMoment = allocateFloats(stateSize(context.layout), 'the optimizer’s second moment');
+    context.engine.memory?.reserve(this.secondMoment);
     this.state = [{ name: 'second_moment', data: this.secondMoment }];
   }
 

@@ -19,6 +19,8 @@ import { ArenaMemory, type Kernels } from '../train/arenaMemory';
 import type { Optimizer, OptimizerContext, OptimizerDef, OptimizerRecipe, StepOptions } from './optimizer';
 
 export const CHUNK_SIZE = 196_608;
+/** On a GPU: starting an op costs more than caches save; what is in between takes some 64 MB an op. */
+const DEVICE_CHUNK_SIZE = 2 ** 24;
 
 /** What {@link ElementwiseRule.update} works with; all values are `[chunk]`. */
 export interface UpdateContext<Scalar extends string> {
@@ -79,17 +81,20 @@ class ElementwiseOptimizer<Scalar extends string> implements Optimizer {
   private readonly runs: ChunkRun[] = [];
   private readonly scalars: Readonly<Record<Scalar, TensorView>>;
   private readonly kernels: Kernels | undefined;
+  private readonly chunkSize: number;
 
   private constructor(
     private readonly rule: ElementwiseRule<Scalar>,
     private readonly context: OptimizerContext,
   ) {
-    const { layout, parameters, gradients } = context;
+    const { engine, layout, parameters, gradients } = context;
     const memory = ArenaMemory.of(parameters, gradients);
     this.state = rule.state.map((name) => ({
       name,
       data: allocateFloats(layout.size, `the optimizer's ${name}`, memory),
     }));
+    for (const { data } of this.state) engine.memory?.reserve(data);
+    this.chunkSize = engine.memory ? DEVICE_CHUNK_SIZE : CHUNK_SIZE;
     this.kernels = rule.kernel && ArenaMemory.of(parameters, gradients, ...this.state.map(({ data }) => data))?.kernels;
     const names = Object.keys(rule.scalars({ learningRate: 0, gradientScale: 1, step: 1 })) as Scalar[];
     this.scalars = Object.fromEntries(names.map((name) => [name, view(new Float32Array(1), [])])) as Record<
@@ -160,10 +165,11 @@ class ElementwiseOptimizer<Scalar extends string> implements Optimizer {
 
   /** Plans the runs over floats `[start, end)`. */
   private async cover(start: number, end: number, decays: boolean): Promise<void> {
-    const rest = (end - start) % CHUNK_SIZE;
+    const { chunkSize } = this;
+    const rest = (end - start) % chunkSize;
     if (end - rest > start) {
-      const executable = await this.compile(CHUNK_SIZE, decays);
-      for (let at = start; at < end - rest; at += CHUNK_SIZE) this.plan(executable, at, CHUNK_SIZE);
+      const executable = await this.compile(chunkSize, decays);
+      for (let at = start; at < end - rest; at += chunkSize) this.plan(executable, at, chunkSize);
     }
     if (rest > 0) this.plan(await this.compile(rest, decays), end - rest, rest);
   }

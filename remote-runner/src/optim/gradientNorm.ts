@@ -9,6 +9,8 @@ import { ArenaMemory } from '../train/arenaMemory';
 
 const ROW = 1024;
 const CHUNK_ROWS = 256;
+/** On a GPU starting an op costs more than caches save. */
+const DEVICE_CHUNK_ROWS = 2 ** 14;
 /** Floats. */
 const KERNEL_MULTIPLE = 16;
 
@@ -71,10 +73,11 @@ export async function createGradientNorm({
   };
 
   const rows = Math.floor(gradients.length / ROW);
-  const chunked = rows - (rows % CHUNK_ROWS);
+  const chunkRows = engine.memory ? DEVICE_CHUNK_ROWS : CHUNK_ROWS;
+  const chunked = rows - (rows % chunkRows);
   try {
-    await cover(0, chunked, CHUNK_ROWS, ROW);
-    await cover(chunked, rows, rows % CHUNK_ROWS, ROW);
+    await cover(0, chunked, chunkRows, ROW);
+    await cover(chunked, rows, rows % chunkRows, ROW);
     // What lies behind the last whole row is a shorter one.
     await cover(rows, sums.length, 1, gradients.length % ROW);
   } catch (error) {

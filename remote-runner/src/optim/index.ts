@@ -1,5 +1,6 @@
 /** Every optimizer. A new one is a file in this folder and a line here (and its name in the recipe's schema). */
 import type { Recipe } from '@protocol/recipe';
+import type { Engine } from '../engine/engine';
 import type { ArenaLayout } from '../train/arena';
 import { ArenaMemory } from '../train/arenaMemory';
 import { adafactor } from './adafactor';
@@ -29,16 +30,20 @@ export function optimizerStateSize(name: Recipe['optim'], layout: ArenaLayout, r
 
 /**
  * Memory for the weights, gradients and moments of a training, which kernels can pass over. Undefined where it cannot be
- * had in one piece; arenas and moments then lie where they lie, and graphs do the same.
+ * had in one piece, or the device has its own; arenas and moments then lie where they lie, and graphs do the same.
  */
 export function openTrainingMemory(
   layout: ArenaLayout,
-  recipe: OptimizerRecipe & Pick<Recipe, 'optim'>,
+  recipe: OptimizerRecipe & Pick<Recipe, 'optim' | 'offload_optimizer'>,
+  engine: Engine,
   /** What the optimizer updates. */
   updated: ArenaLayout = layout,
+  /** Gradients that it reads, in floats. */
+  gradients = layout.size,
 ): ArenaMemory | undefined {
+  if (engine.memory && !recipe.offload_optimizer) return undefined;
   const moments = optimizerStateSize(recipe.optim, updated, recipe);
-  return ArenaMemory.open(2 * layout.size + moments + ALIGNMENT_ROOM);
+  return ArenaMemory.open(layout.size + gradients + moments + ALIGNMENT_ROOM);
 }
 
 /** Floats. */

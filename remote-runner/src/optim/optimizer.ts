@@ -15,7 +15,8 @@ export interface StepOptions {
 export interface Optimizer {
   /**
    * All that the optimizer remembers, zero at the start. A checkpoint saves these; written back into the same arrays,
-   * training goes on bit for bit.
+   * training goes on bit for bit. With an engine that has memory of its own they are on the device: copy them out
+   * before reading, and back in after writing.
    */
   readonly state: readonly OptimizerState[];
   /**

@@ -3,10 +3,11 @@
  * the parameters from the gradient of the hidden states.
  */
 
+import { cutGraph } from '../autodiff/cut';
 import { vjp } from '../autodiff/grad';
 import { type SavedValue, splitForwardBackward } from '../autodiff/split';
 import type { Builder } from '../graph/builder';
-import type { Graph, Node, Shape, Value } from '../graph/ir';
+import type { Graph, Node, Shape, TensorType, Value } from '../graph/ir';
 import { causalAttention } from '../models/attention';
 import type { CausalLm } from '../models/causalLm';
 import { parameterInputs } from '../models/parameterInputs';
@@ -44,8 +45,11 @@ export interface RowSparseOutput {
 
 export interface TrainingGraphs {
   readonly forward: Graph;
-  readonly backward: Graph;
+  /** To be run one after the other. */
+  readonly backward: readonly Graph[];
   readonly saved: readonly SavedValue[];
+  /** What one part of the backward half makes and later ones read. */
+  readonly carried: ReadonlyMap<string, TensorType>;
   /** Parameters whose full gradient the backward graph writes. */
   readonly dense: readonly string[];
   readonly rowSparse: readonly RowSparseOutput[];
@@ -64,13 +68,15 @@ export interface TrainingOptions {
   readonly accumulate: boolean;
   /** Keep only what enters each layer, and compute the rest again in the backward half. */
   readonly checkpointing: boolean;
+  /** Parts of the backward half, as many as there are layers at most. Default 1. */
+  readonly parts?: number;
 }
 
 export function buildTraining(
   g: Builder,
   model: CausalLm,
   shape: BatchShape,
-  { trainable, accumulate, checkpointing }: TrainingOptions,
+  { trainable, accumulate, checkpointing, parts = 1 }: TrainingOptions,
 ): TrainingGraphs {
   const entered = new Set<Value>();
   const again = new Set<Node>();
@@ -90,7 +96,9 @@ export function buildTraining(
 
   const names = [...parameters.keys()].filter((name) => trainable.has(name));
   const wrt = names.map((name) => parameters.get(name)!);
-  const { gradients, sparse } = vjp(g, [hidden], [dHidden], wrt, { rowSparse: new Set(wrt) });
+  // The gradients of what enters layers are where the backward half is cut.
+  const borders = bordersOf([...entered], parts);
+  const { gradients, sparse } = vjp(g, [hidden], [dHidden], [...wrt, ...borders], { rowSparse: new Set(wrt) });
   const dense: string[] = [];
   const rowSparse: RowSparseOutput[] = [];
   names.forEach((name, at) => {
@@ -113,11 +121,29 @@ export function buildTraining(
     });
   });
   const kept = checkpointing ? entered : allBut(again, g.graph.nodes.slice(0, forwardCount));
-  return {
-    ...splitForwardBackward(g.graph, forwardCount, new Set([BODY.hidden]), kept),
-    dense,
-    rowSparse,
-  };
+  const { forward, backward, saved, inBackward } = splitForwardBackward(
+    g.graph,
+    forwardCount,
+    new Set([BODY.hidden]),
+    kept,
+  );
+  const cuts = gradients.slice(wrt.length).flatMap((gradient) => (gradient && inBackward(gradient)) ?? []);
+  const start = inBackward(dHidden);
+  const cut = start && cuts.length > 0 ? cutGraph(backward, start, cuts) : { parts: [backward], carried: new Map() };
+  return { forward, backward: cut.parts, saved, carried: cut.carried, dense, rowSparse };
+}
+
+/**
+ * What layers are cut at into so many parts of the same size, from the last layer to the first.
+ * @param entered what enters each layer, and what leaves the last
+ */
+function bordersOf(entered: readonly Value[], parts: number): Value[] {
+  const layers = entered.length - 1;
+  const count = Math.min(parts, layers);
+  return Array.from({ length: Math.max(0, count - 1) }, (_, i) => {
+    const behind = Math.round(((i + 1) * layers) / count);
+    return entered[layers - behind]!;
+  });
 }
 
 /** What is kept where only these nodes are computed again; undefined where there are none. */

@@ -13,6 +13,7 @@ import type { DataParallel } from './dataParallel';
 import { type Evaluation, evaluateBatches } from './evaluate';
 import { emptyWindow } from './metrics';
 import type { TrainingPlan } from './plan';
+import { updateLossScale } from './precision';
 import type { TrainerState } from './trainerState';
 import type { TrainStep } from './trainStep';
 
@@ -58,10 +59,12 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
   // It had stopped early, and was ended before it could say so.
   if (!state.evaluation_due && isOutOfPatience(context)) return 'completed';
   let isStopping = await agreeToStop(context);
+  // A step that overflows has none.
+  let lastNorm = 0;
   while (state.step < plan.totalSteps && !isStopping) {
     const started = performance.now();
     const rate = learningRateAt(recipe.lr_scheduler_type, {
-      step: state.step,
+      step: updates(state),
       totalSteps: plan.totalSteps,
       warmupSteps: warmup,
       peak: recipe.learning_rate,
@@ -75,17 +78,20 @@ export async function runLoop(context: LoopContext): Promise<LoopResult> {
     const seconds = (performance.now() - started) / 1000;
     state.runtime += seconds;
     const { window } = state;
-    window.loss_sum += loss * supervised;
-    window.supervised_tokens += supervised;
     window.tokens += tokens;
     window.steps++;
     window.seconds += seconds;
-    state.first_loss ??= loss;
-    state.last_loss = loss;
+    if (Number.isFinite(loss)) {
+      window.loss_sum += loss * supervised;
+      window.supervised_tokens += supervised;
+      state.first_loss ??= loss;
+      state.last_loss = loss;
+    }
 
     const last = state.step === plan.totalSteps;
     const epochEnd = state.step % plan.stepsPerEpoch === 0 || last;
-    if (state.step % recipe.logging_steps === 0 || last) log(context, rate, norm, trained.rankSeconds);
+    if (Number.isFinite(norm)) lastNorm = norm;
+    if (state.step % recipe.logging_steps === 0 || last) log(context, rate, lastNorm, trained.rankSeconds);
 
     state.evaluation_due =
       context.evalBatches.length > 0 &&
@@ -179,33 +185,53 @@ async function wholeStep(context: LoopContext, rate: number) {
   const supervised = batches.reduce((sum, batch) => sum + batch.rows.length, 0);
   const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
   const { parallel } = context;
-  const started = performance.now();
   const mine = parallel.mine([...batches.entries()]);
+  const { loss_scale: scaling } = state;
+  const scale = scaling?.scale ?? 1;
   let ownLoss = 0;
-  for (const [at, [i, batch]] of mine.entries()) {
-    ownLoss += await step.accumulate(batch, {
-      weight: 1 / supervised,
-      first: at === 0,
-      seed: dropoutSeed(recipe.seed, state.step, i),
-      signal,
-    });
-    if (!Number.isFinite(ownLoss) && isAlone(context)) throw notFinite(context, 'loss', ownLoss, [batch]);
+  let seconds = 0;
+  for (const round of parallel.rounds(mine, batches.length)) {
+    const began = performance.now();
+    for (const [at, [i, batch]] of round.entries()) {
+      const scaled = await step.accumulate(batch, {
+        weight: scale / supervised,
+        first: at === 0,
+        seed: dropoutSeed(recipe.seed, state.step, i),
+        signal,
+        begins: (names) => parallel.gradientsBegin(names),
+        // Behind the last batch before an exchange its gradients may go.
+        ...(at === round.length - 1 && { completed: (names: readonly string[]) => parallel.gradientsComplete(names) }),
+      });
+      ownLoss += scaled / scale;
+      if (!Number.isFinite(ownLoss) && isAlone(context) && !scaling) throw notFinite(context, 'loss', ownLoss, [batch]);
+    }
+    if (round.length === 0) parallel.noGradients(() => step.clearGradients());
+    seconds += (performance.now() - began) / 1000;
+    // Before anything else is said: ranks must say the same in the same order.
+    await parallel.reduceGradients();
   }
-  if (mine.length === 0) step.clearGradients();
-  const seconds = (performance.now() - started) / 1000;
   const { rank, worldSize } = parallel.collective;
   const times = Array.from({ length: worldSize }, (_, i) => (i === rank ? seconds : 0));
   const [loss = 0, stops = 0, ...rankSeconds] = await parallel.sum([ownLoss, isAborted(context) ? 1 : 0, ...times]);
-  if (!Number.isFinite(loss)) throw notFinite(context, 'loss', loss, batches);
-  await parallel.reduceGradients();
-  const norm = await parallel.norm(context.gradientNorm);
-  if (!Number.isFinite(norm)) throw notFinite(context, 'gradient', norm, batches);
+  if (!Number.isFinite(loss) && !scaling) throw notFinite(context, 'loss', loss, batches);
+  const norm = (await parallel.norm(context.gradientNorm)) / scale;
+  const overflowed = !Number.isFinite(loss) || !Number.isFinite(norm);
+  if (overflowed && !scaling) throw notFinite(context, 'gradient', norm, batches);
+  if (scaling && !updateLossScale(scaling, overflowed)) {
+    const isLoss = !Number.isFinite(loss);
+    throw notFinite(context, isLoss ? 'loss' : 'gradient', isLoss ? loss : norm, batches);
+  }
+  const trained = { loss, norm, supervised, tokens, isStopping: stops > 0, rankSeconds };
+  if (overflowed) return trained;
   // As torch's clip_grad_norm_: the small number keeps the quotient defined.
   const clip = recipe.max_grad_norm > 0 ? Math.min(1, recipe.max_grad_norm / (norm + 1e-6)) : 1;
-  await optimizer.step({ learningRate: rate, gradientScale: clip, step: state.step + 1 });
+  await optimizer.step({ learningRate: rate, gradientScale: clip / scale, step: updates(state) + 1 });
   await parallel.shareParameters();
-  return { loss, norm, supervised, tokens, isStopping: stops > 0, rankSeconds };
+  return trained;
 }
+
+/** How many times the weights have changed. */
+const updates = ({ step, loss_scale }: TrainerState): number => step - (loss_scale?.skipped_steps ?? 0);
 
 /** One seed a micro-batch, so that a resumed run drops out the same units. */
 function dropoutSeed(seed: number, step: number, microBatch: number): bigint {
@@ -218,7 +244,8 @@ function log({ plan, state, emit }: LoopContext, rate: number, norm: number, ran
     type: 'log',
     step: state.step,
     epoch: plan.epochAt(state.step),
-    loss: window.loss_sum / window.supervised_tokens,
+    // Of steps that all overflowed there is none but the one before.
+    loss: window.supervised_tokens > 0 ? window.loss_sum / window.supervised_tokens : (state.last_loss ?? 0),
     learning_rate: rate,
     grad_norm: norm,
     tokens_per_second: window.tokens / window.seconds,
@@ -227,6 +254,7 @@ function log({ plan, state, emit }: LoopContext, rate: number, norm: number, ran
     memory_bytes: process.memoryUsage.rss(),
     step_seconds: window.seconds / window.steps,
     ...(rankSeconds.length > 1 && { rank_seconds: [...rankSeconds] }),
+    ...(state.loss_scale && { loss_scale: state.loss_scale.scale, skipped_steps: state.loss_scale.skipped_steps }),
   });
   state.window = emptyWindow();
 }
@@ -268,7 +296,7 @@ function isOutOfPatience({ recipe, state }: Pick<LoopContext, 'recipe' | 'state'
 }
 
 function notFinite(
-  { state, lastCheckpoint }: LoopContext,
+  { recipe, state, lastCheckpoint }: LoopContext,
   what: string,
   value: number,
   batches: readonly Batch[],
@@ -280,7 +308,7 @@ function notFinite(
     'not_finite',
     `the ${what} became ${value} at step ${step}, on the samples of line${lines.length > 1 ? 's' : ''} ${lines.join(', ')}; ${
       good ? `the last good checkpoint is ${good}` : 'there is no checkpoint yet'
-    }. Lower learning_rate, or look at these lines.`,
+    }. ${recipe.fp16 ? 'Use bf16 in place of fp16, lower' : 'Lower'} learning_rate, or look at these lines.`,
     { data: { step, lines, checkpoint: good ?? null } },
   );
 }

@@ -147,15 +147,20 @@ export function planFingerprint(recipe: Recipe, train: readonly Sample[]): strin
     gradient_checkpointing: _checkpointing,
     hostfile: _hostfile,
     zero_stage: _zero,
+    offload_optimizer: _offload,
     world_size,
     gradient_accumulation_steps,
     num_train_epochs: _epochs,
     per_device_eval_batch_size: _evalBatch,
     $schema: _schema,
+    bf16,
+    fp16,
+    tf32,
     ...rest
   } = recipe;
+  const precision = { ...(bf16 && { bf16 }), ...(fp16 && { fp16 }), ...(tf32 && { tf32 }) };
   // Who computes what of a step is not for the result.
-  hash.update(JSON.stringify({ ...rest, accumulation: gradient_accumulation_steps * world_size }));
+  hash.update(JSON.stringify({ ...rest, ...precision, accumulation: gradient_accumulation_steps * world_size }));
   hash.update(model);
   for (const sample of train) {
     hash.update(sample.inputIds);

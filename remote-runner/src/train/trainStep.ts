@@ -7,6 +7,7 @@ import { type Engine, type Executable, type TensorView, type TensorViews, view }
 import { layOut, Workspace } from '../engine/workspace';
 import type { Builder } from '../graph/builder';
 import type { TensorType, Value } from '../graph/ir';
+import type { Precision } from '../graph/lowPrecision';
 import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD, vocabularyBlocks } from '../heads/causalLm';
 import type { CausalLm } from '../models/causalLm';
 import type { Arena } from './arena';
@@ -19,16 +20,20 @@ import {
   type TrainingGraphs,
 } from './bodyProgram';
 import { type PackedBatch, packBatch } from './packedBatch';
-import { addRows } from './rowSparse';
+import { createRowMover, type RowMover } from './rowMover';
 
 export interface TrainStepOptions {
   readonly engine: Engine;
-  readonly newBuilder: (name: string) => Builder;
+  readonly newBuilder: (name: string, precision?: Precision) => Builder;
   readonly model: CausalLm;
   readonly parameters: Arena;
   readonly gradients: Arena;
   /** Keep little between forward and backward, and compute the rest again. Default false. */
   readonly checkpointing?: boolean;
+  /** Of the backward half, between which gradients that are complete may leave. Default 1. */
+  readonly parts?: number;
+  /** What forward and backward compute in; weights and gradients are float32. Default float32. */
+  readonly precision?: Precision;
 }
 
 export interface AccumulateOptions {
@@ -40,13 +45,17 @@ export interface AccumulateOptions {
   readonly seed: bigint;
   /** Ends it in the middle: gradients are void then. */
   readonly signal?: AbortSignal | undefined;
+  /** Told of parameters before their gradients are written. */
+  readonly begins?: (names: readonly string[]) => void;
+  /** Told of parameters whose gradients this batch adds nothing to any more, while it goes on. */
+  readonly completed?: (names: readonly string[]) => void;
 }
 
 /** What goes through the head in pieces. */
 interface Chunks {
   readonly batch: PackedBatch;
   readonly mode: 'loss' | 'first' | 'more';
-  readonly hidden: Float32Array;
+  readonly hidden: TensorView;
   readonly weight: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -62,6 +71,8 @@ interface Bound {
   readonly saved: TensorViews;
   readonly read: TensorViews;
   readonly rows: TensorViews;
+  /** What passes from one part of the backward half to another. */
+  readonly carried: TensorViews;
 }
 
 interface EvaluationProgram {
@@ -71,10 +82,17 @@ interface EvaluationProgram {
 
 interface TrainingProgram {
   readonly forward: Executable;
-  readonly backward: Executable;
+  readonly backward: readonly BackwardPart[];
   readonly bind: () => Bound;
-  readonly rowSparse: readonly RowSparseOutput[];
   readonly untouched: readonly string[];
+}
+
+interface BackwardPart {
+  readonly executable: Executable;
+  readonly rowSparse: readonly RowSparseOutput[];
+  readonly writes: readonly string[];
+  /** Parameters whose gradients are complete behind it. */
+  readonly completes: readonly string[];
 }
 
 interface HeadProgram {
@@ -91,10 +109,13 @@ interface HeadProgram {
 export class TrainStep {
   private readonly programs = new Map<string, Promise<EvaluationProgram | TrainingProgram | HeadProgram>>();
   /** What a step keeps between its forward and its backward half. */
-  private readonly workspace = new Workspace();
+  private readonly workspace: Workspace;
+  private readonly rowMover: RowMover;
   private readonly trainable: ReadonlySet<string>;
 
   constructor(private readonly options: TrainStepOptions) {
+    this.workspace = new Workspace(options.engine.memory);
+    this.rowMover = createRowMover(options.engine, options.newBuilder);
     this.trainable = new Set(options.gradients.layout.tensors.map(({ name }) => name));
   }
 
@@ -102,7 +123,12 @@ export class TrainStep {
   async prepare(batch: Batch, first: boolean): Promise<void> {
     const { shape, rows } = packBatch(batch);
     await this.trainingProgram(shape, first);
-    for (const [i, size] of chunkSizes(rows.length, this.options.model.vocabSize).entries()) {
+    await this.headPrograms(rows.length, first);
+  }
+
+  /** All graphs before the first is run: what they work in has its full size then, and no smaller one was filled before. */
+  private async headPrograms(rows: number, first: boolean): Promise<void> {
+    for (const [i, size] of chunkSizes(rows, this.options.model.vocabSize).entries()) {
       await this.headProgram(size, first && i === 0 ? 'first' : 'more');
     }
   }
@@ -111,47 +137,46 @@ export class TrainStep {
    * Forward and backward of one batch.
    * @returns Σ weight · loss over the batch's supervised tokens (natural log)
    */
-  async accumulate(batch: Batch, { weight, first, seed, signal }: AccumulateOptions): Promise<number> {
+  async accumulate(batch: Batch, options: AccumulateOptions): Promise<number> {
+    const { weight, first, seed, signal, begins, completed } = options;
     const packed = packBatch(batch);
     const program = await this.trainingProgram(packed.shape, first);
-    const { hidden, dHidden, saved, read, rows: rowViews } = program.bind();
+    await this.headPrograms(packed.rows.length, first);
+    const { hidden, dHidden, saved, read, rows: rowViews, carried } = program.bind();
     const inputs: Record<string, TensorView> = { ...packed.inputs, [BODY.seed]: view(BigInt64Array.of(seed), []) };
     for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
 
     await program.forward.run(inputs, { [BODY.hidden]: hidden, ...saved }, signal);
 
     const gradients = this.options.gradients;
-    if (first) for (const name of program.untouched) gradients.slice(name).fill(0);
-    const loss = await this.headGradients(
-      packed,
-      hidden.data as Float32Array,
-      dHidden.data as Float32Array,
-      weight,
-      first,
-      signal,
-    );
+    begins?.([
+      ...program.untouched,
+      ...(this.trainable.has(this.options.model.headWeight) ? [this.options.model.headWeight] : []),
+    ]);
+    if (first) for (const name of program.untouched) this.rowMover.clear(gradients.view(name));
+    const loss = await this.headGradients(packed, hidden, dHidden, weight, first, signal);
 
-    const outputs: Record<string, TensorView> = { ...rowViews };
+    const outputs: Record<string, TensorView> = { ...rowViews, ...carried };
     for (const { name } of gradients.layout.tensors) {
       outputs[BODY.grad(name)] = gradients.view(name);
       inputs[BODY.gradSoFar(name)] = gradients.view(name);
     }
-    await program.backward.run({ ...inputs, ...read, [BODY.dHidden]: dHidden }, outputs, signal);
-    for (const { parameter, indices, rows } of program.rowSparse) {
-      const width = rowViews[rows]!.shape.at(-1)!;
-      addRows(
-        gradients.slice(parameter),
-        rowViews[indices]!.data as BigInt64Array,
-        rowViews[rows]!.data as Float32Array,
-        width,
-      );
+    Object.assign(inputs, read, carried, { [BODY.dHidden]: dHidden });
+    for (const { executable, rowSparse, writes, completes } of program.backward) {
+      begins?.(writes);
+      await executable.run(inputs, outputs, signal);
+      for (const { parameter, indices, rows } of rowSparse) {
+        await this.rowMover.add(gradients.view(parameter), rowViews[indices]!, rowViews[rows]!);
+      }
+      completed?.(completes);
     }
     return loss;
   }
 
   /** The gradients of no batch at all. */
   clearGradients(): void {
-    this.options.gradients.data.fill(0);
+    const { data } = this.options.gradients;
+    this.rowMover.clear(view(data, [data.length]));
   }
 
   /** Σ loss over the batch's supervised tokens (natural log), without dropout. */
@@ -159,7 +184,11 @@ export class TrainStep {
     const packed = packBatch(batch);
     const { shape } = packed;
     const { forward, bind } = await this.program(`eval ${keyOf(shape)}`, async () => {
-      const graph = buildEvaluation(this.options.newBuilder('evaluation'), this.options.model, shape);
+      const graph = buildEvaluation(
+        this.options.newBuilder('evaluation', this.options.precision),
+        this.options.model,
+        shape,
+      );
       return { forward: await this.options.engine.compile(graph), bind: this.binder(shape.tokens) };
     });
     const { hidden } = bind();
@@ -167,7 +196,7 @@ export class TrainStep {
     for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
     await forward.run(inputs, { [BODY.hidden]: hidden }, signal);
     let sum = 0;
-    const chunks = { batch: packed, mode: 'loss', hidden: hidden.data as Float32Array, weight: 1, signal } as const;
+    const chunks = { batch: packed, mode: 'loss', hidden, weight: 1, signal } as const;
     await this.eachChunk(chunks, async (head) => {
       sum += (head.loss.data as Float32Array)[0]!;
     });
@@ -177,27 +206,26 @@ export class TrainStep {
   async release(): Promise<void> {
     const all = [...this.programs.values()];
     this.programs.clear();
-    for (const program of all) await releaseProgram(await program);
+    for (const program of all) await this.releaseProgram(await program);
+    await this.rowMover.release();
+    this.workspace.release();
   }
 
   /** Fills `dHidden` and the head weight's gradient. @returns Σ weight · loss */
   private async headGradients(
     batch: PackedBatch,
-    hidden: Float32Array,
-    dHidden: Float32Array,
+    hidden: TensorView,
+    dHidden: TensorView,
     weight: number,
     first: boolean,
     signal: AbortSignal | undefined,
   ): Promise<number> {
-    const width = this.options.model.hiddenSize;
     let sum = 0;
-    dHidden.fill(0);
+    if (batch.rows.length === 0) this.rowMover.clear(dHidden);
     const mode = first ? 'first' : 'more';
     await this.eachChunk({ batch, mode, hidden, weight, signal }, async (head, from, count) => {
       sum += (head.loss.data as Float32Array)[0]!;
-      const gradient = head.dHidden.data as Float32Array;
-      for (let i = 0; i < count; i++)
-        dHidden.set(gradient.subarray(i * width, (i + 1) * width), batch.rows[from + i]! * width);
+      await this.rowMover.put(head.dHidden, batch.rows.subarray(from, from + count), dHidden, from === 0);
     });
     return sum;
   }
@@ -207,7 +235,6 @@ export class TrainStep {
     done: (head: HeadProgram, from: number, count: number) => Promise<void>,
   ): Promise<void> {
     const { model, parameters, gradients } = this.options;
-    const width = model.hiddenSize;
     const trained = this.trainable.has(model.headWeight);
     const dWeight = trained ? gradients.view(model.headWeight) : undefined;
     const blocks = vocabularyBlocks(model.vocabSize);
@@ -217,14 +244,9 @@ export class TrainStep {
       const kind = mode === 'loss' ? 'loss' : mode === 'first' && from === 0 ? 'first' : 'more';
       const head = await this.headProgram(size, kind);
       const count = Math.min(size, batch.rows.length - from);
-      const rows = head.hidden.data as Float32Array;
+      await this.rowMover.take(hidden, batch.rows.subarray(from, from + count), head.hidden);
       const targets = head.targets.data as BigInt64Array;
-      for (let i = 0; i < count; i++) {
-        const row = batch.rows[from + i]!;
-        rows.set(hidden.subarray(row * width, (row + 1) * width), i * width);
-        targets[i] = BigInt(batch.targets[from + i]!);
-      }
-      rows.fill(0, count * width);
+      for (let i = 0; i < count; i++) targets[i] = BigInt(batch.targets[from + i]!);
       targets.fill(0n, count);
       (head.weights.data as Float32Array).fill(weight, 0, count).fill(0, count);
       const inputs: Record<string, TensorView> = {
@@ -247,14 +269,7 @@ export class TrainStep {
         outputs[HEAD.dRows] = head.rows;
       }
       await head.executable.run(inputs, outputs, signal);
-      if (kind !== 'loss' && dWeight) {
-        addRows(
-          dWeight.data as Float32Array,
-          head.rowIndices.data as BigInt64Array,
-          head.rows.data as Float32Array,
-          width,
-        );
-      }
+      if (kind !== 'loss' && dWeight) await this.rowMover.add(dWeight, head.rowIndices, head.rows);
       await done(head, from, count);
       from += count;
     }
@@ -269,12 +284,12 @@ export class TrainStep {
   }
 
   private async compileHead(rows: number, kind: 'loss' | 'first' | 'more'): Promise<HeadProgram> {
-    const { engine, newBuilder, model } = this.options;
+    const { engine, newBuilder, model, precision } = this.options;
     const shape = { rows, hidden: model.hiddenSize, vocab: model.vocabSize };
-    const g = newBuilder(`head-${kind}`);
+    const g = newBuilder(`head-${kind}`, precision);
     if (kind === 'loss') buildHeadLoss(g, shape);
     else buildHeadTraining(g, shape, kind === 'more');
-    return {
+    const program = {
       executable: await engine.compile(g.graph),
       hidden: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
       dHidden: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
@@ -284,39 +299,62 @@ export class TrainStep {
       rowIndices: view(new BigInt64Array(rows), [rows]),
       rows: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
     };
+    for (const { data } of onDevice(program)) engine.memory?.reserve(data);
+    return program;
   }
 
   private async compileTraining(shape: BatchShape, accumulate: boolean): Promise<TrainingProgram> {
-    const { engine, newBuilder, model, checkpointing = false } = this.options;
-    const graphs = buildTraining(newBuilder('body'), model, shape, {
+    const { engine, newBuilder, model, checkpointing = false, precision, parts = 1 } = this.options;
+    const graphs = buildTraining(newBuilder('body', precision), model, shape, {
       trainable: this.trainable,
       accumulate,
       checkpointing,
+      parts,
     });
-    const [forward, backward] = await Promise.all([engine.compile(graphs.forward), engine.compile(graphs.backward)]);
+    const [forward, ...backward] = await Promise.all(
+      [graphs.forward, ...graphs.backward].map((graph) => engine.compile(graph)),
+    );
     const buffers = new Map<string, Value>();
     for (const { buffer } of graphs.saved) buffers.set(buffer, graphs.forward.outputs.get(buffer)!);
     const bind = this.binder(shape.tokens, buffers, graphs);
     // What neither graph writes in full must be zeroed before rows are added to it.
     const written = new Set([...graphs.dense, model.headWeight]);
     const untouched = [...this.trainable].filter((name) => !written.has(name));
-    return { forward, backward, bind, rowSparse: graphs.rowSparse, untouched };
+    return { forward: forward!, backward: this.partsOf(graphs, backward), bind, untouched };
+  }
+
+  private partsOf({ rowSparse }: TrainingGraphs, executables: readonly Executable[]): BackwardPart[] {
+    // By the last part that has to do with it; the head's weight, and what no part touches, come before all.
+    const last = new Map<string, number>([...this.trainable].map((name) => [name, 0]));
+    const parts = executables.map((executable, at) => {
+      const own = rowSparse.filter(({ rows }) => executable.graph.outputs.has(rows));
+      const dense = [...this.trainable].filter((name) => executable.graph.outputs.has(BODY.grad(name)));
+      const writes = [...new Set([...dense, ...own.map(({ parameter }) => parameter)])];
+      for (const name of writes) last.set(name, at);
+      return { executable, rowSparse: own, writes };
+    });
+    return parts.map((part, at) => ({
+      ...part,
+      completes: [...last].flatMap(([name, part]) => (part === at ? [name] : [])),
+    }));
   }
 
   /** Lays a step's tensors out in the workspace. The views are made when first asked for, and again when it has grown. */
   private binder(
     tokens: number,
     buffers: ReadonlyMap<string, TensorType> = new Map(),
-    { saved, rowSparse }: Pick<TrainingGraphs, 'saved' | 'rowSparse'> = { saved: [], rowSparse: [] },
+    graphs: Pick<TrainingGraphs, 'saved' | 'rowSparse' | 'carried'> = { saved: [], rowSparse: [], carried: new Map() },
   ): () => Bound {
+    const { saved, rowSparse, carried } = graphs;
     const hidden: TensorType = { dtype: 'float32', shape: [tokens, this.options.model.hiddenSize] };
-    const types = new Map([...buffers, ['(hidden)', hidden], ['(dHidden)', hidden]]);
+    const types = new Map([...buffers, ...carried, ['(hidden)', hidden], ['(dHidden)', hidden]]);
     for (const { indices, rows, rowsShape } of rowSparse) {
       types.set(indices, { dtype: 'int64', shape: rowsShape.slice(0, 1) });
       types.set(rows, { dtype: 'float32', shape: rowsShape });
     }
     const { offsets, bytes } = layOut(types);
-    this.workspace.reserve(bytes);
+    // Graphs are compiled between runs.
+    this.workspace.reserve(bytes, true);
 
     let bound: Bound | undefined;
     let generation = -1;
@@ -337,6 +375,7 @@ export class TrainStep {
           saved.map(({ buffer, input, shape }) => [input, { ...views[buffer]!, shape }] as const),
         ),
         rows: pick(rowSparse.flatMap(({ indices, rows }) => [indices, rows])),
+        carried: pick(carried.keys()),
       };
       return bound;
     };
@@ -353,11 +392,21 @@ export class TrainStep {
       if (this.programs.size >= MAX_PROGRAMS) {
         const [oldest, program] = this.programs.entries().next().value!;
         this.programs.delete(oldest);
-        await releaseProgram(await program);
+        await this.releaseProgram(await program);
       }
     }
     this.programs.set(key, found);
     return found;
+  }
+
+  private async releaseProgram(program: EvaluationProgram | TrainingProgram | HeadProgram): Promise<void> {
+    if ('executable' in program) {
+      await program.executable.release();
+      for (const { data } of onDevice(program)) this.options.engine.memory?.release(data);
+      return;
+    }
+    await program.forward.release();
+    if ('backward' in program) for (const { executable } of program.backward) await executable.release();
   }
 }
 
@@ -365,10 +414,5 @@ function keyOf({ batch, length, tokens }: BatchShape): string {
   return `${batch}x${length}/${tokens}`;
 }
 
-async function releaseProgram(program: EvaluationProgram | TrainingProgram | HeadProgram): Promise<void> {
-  if ('executable' in program) await program.executable.release();
-  else {
-    await program.forward.release();
-    if ('backward' in program) await program.backward.release();
-  }
-}
+/** What of a head's program lies where it is computed. */
+const onDevice = ({ hidden, dHidden, rowIndices, rows }: HeadProgram) => [hidden, dHidden, rowIndices, rows];

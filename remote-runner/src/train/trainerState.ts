@@ -2,6 +2,7 @@
 import { TuneyardError } from '@protocol/errors';
 import { z } from 'zod';
 import { emptyWindow, windowSchema } from './metrics';
+import { type LossScale, lossScaleSchema } from './precision';
 
 export const trainerStateSchema = z.strictObject({
   step: z.number().int().min(0),
@@ -19,6 +20,8 @@ export const trainerStateSchema = z.strictObject({
   first_loss: z.number().nullable(),
   last_loss: z.number().nullable(),
   last_eval_loss: z.number().nullable(),
+  /** Only where fp16 is computed in. */
+  loss_scale: lossScaleSchema.nullable().default(null),
   /** Hash of the training samples and of all in the recipe that the order and the arithmetic depend on. */
   fingerprint: z.string(),
 });
@@ -26,7 +29,7 @@ export const trainerStateSchema = z.strictObject({
 export type TrainerState = z.infer<typeof trainerStateSchema>;
 
 /** Before the first step. */
-export function freshState(totalSteps: number, fingerprint: string): TrainerState {
+export function freshState(totalSteps: number, fingerprint: string, lossScale: LossScale | null = null): TrainerState {
   return {
     step: 0,
     total_steps: totalSteps,
@@ -39,6 +42,7 @@ export function freshState(totalSteps: number, fingerprint: string): TrainerStat
     first_loss: null,
     last_loss: null,
     last_eval_loss: null,
+    loss_scale: lossScale,
     fingerprint,
   };
 }

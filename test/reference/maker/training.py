@@ -121,11 +121,7 @@ def _check_loss(model: PreTrainedModel, samples: list[dict], steps: list[dict], 
         assert norm > COMMON["max_grad_norm"], "a step that does not clip"
 
 
-def _train(name: str, source: str, count: int, options: dict) -> None:
-    model = load(source)
-    samples = make_samples(count, model.config.vocab_size)
-    order, counter = _Order(model.config.eos_token_id), _Counter()
-    options = {**COMMON, **options}
+def _run(model: PreTrainedModel, samples: list[dict], order: _Order, counter: _Counter, options: dict) -> Trainer:
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder, use_cpu=True, seed=SEED, train_sampling_strategy="sequential", logging_steps=1,
@@ -137,6 +133,15 @@ def _train(name: str, source: str, count: int, options: dict) -> None:
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
+    return trainer
+
+
+def _train(name: str, source: str, count: int, options: dict) -> None:
+    model = load(source)
+    samples = make_samples(count, model.config.vocab_size)
+    order, counter = _Order(model.config.eos_token_id), _Counter()
+    options = {**COMMON, **options}
+    trainer = _run(model, samples, order, counter, options)
     logs = [entry for entry in trainer.state.log_history if "grad_norm" in entry]
     assert len(logs) == options["max_steps"] and counter.counts.pop() == 0
     batches = iter(order.batches)
@@ -175,3 +180,16 @@ def _train(name: str, source: str, count: int, options: dict) -> None:
 def make() -> None:
     for name, (source, count, options) in RUNS.items():
         _train(name, source, count, options)
+
+
+def make_precisions() -> None:
+    """The same runs under Trainer's bf16 (torch.autocast): how far 16 bits lead a run away from float32."""
+    runs = {}
+    for name, (source, count, options) in RUNS.items():
+        model = load(source)
+        samples = make_samples(count, model.config.vocab_size)
+        order = _Order(model.config.eos_token_id)
+        trainer = _run(model, samples, order, _Counter(), {**COMMON, **options, "bf16": True})
+        logs = [entry for entry in trainer.state.log_history if "grad_norm" in entry]
+        runs[name] = [{"loss": entry["loss"], "grad_norm": float(entry["grad_norm"])} for entry in logs]
+    write_json("precisions.json", {"bf16": runs})

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CompareReport } from '@protocol/compare';
+import { gpuBytes } from '@protocol/gpuMemory';
 import type { Check, Estimate, EvalResult, ExportResult, GenerateResult } from '@protocol/runner';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { screen, tinyProject, tuneyard } from './support';
@@ -179,6 +180,8 @@ describe('estimate', () => {
     const spread = await object<Estimate>(['estimate', recipe, '--set', 'world_size=4']);
     expect(spread.optimizer_bytes / estimate.optimizer_bytes).toBeCloseTo(0.25, 2);
     expect(spread.checkpoint_bytes).toBe(estimate.checkpoint_bytes);
+    const offloaded = await object<Estimate>(['estimate', recipe, '--set', 'offload_optimizer=true']);
+    expect(gpuBytes(estimate) - gpuBytes(offloaded)).toBe(estimate.optimizer_bytes);
   });
 });
 

@@ -154,6 +154,28 @@ describe('the native engine', () => {
     await executable.release();
   });
 
+  it('takes float32 for an op that the device has no 16-bit kernel for, and learns which from its refusals', async () => {
+    const results = [];
+    for (const lowKernels of ['move', 'all'] as const) {
+      const g = newBuilder('layer', 'bfloat16');
+      const x = g.input('x', 'float32', [8, 16]);
+      const h = g.fastGelu(g.gemm(x, g.input('w', 'float32', [16, 16])));
+      g.output('y', g.add(g.softmax(g.transpose(h, [1, 0])), g.transpose(x, [1, 0])));
+      const executable = await new NativeEngine(ops, { lowKernels }).compile(g.graph);
+      const [data, y] = [Float32Array.from({ length: 256 }, (_, i) => Math.sin(i)), new Float32Array(128)];
+      await executable.run(
+        { x: view(data.subarray(0, 128), [8, 16]), w: view(data, [16, 16]) },
+        { y: view(y, [16, 8]) },
+      );
+      results.push([...y]);
+      const wide = executable.graph.nodes.filter(({ op }) => op === 'Gemm' || op === 'FastGelu');
+      expect(wide.map(({ outputs }) => outputs[0]!.dtype)).toEqual(['float32', 'float32']);
+      await executable.release();
+    }
+    expect(results[0]).toEqual(results[1]);
+    expect(results[0]!.every(Number.isFinite)).toBe(true);
+  });
+
   it('gives a model’s memory back when it is released', async () => {
     const engine = new NativeEngine(ops);
     const once = async () => {

@@ -122,7 +122,7 @@ function bodies(tokens: number, checkpointing = false): [string, Graph][] {
   const how = checkpointing ? ', layers computed again' : '';
   return [
     [`forward of ${tokens} tokens${how}`, forward],
-    [`backward of ${tokens} tokens${how}`, backward],
+    [`backward of ${tokens} tokens${how}`, backward[0]!],
   ];
 }
 

@@ -29,7 +29,9 @@ export async function setUp(
   together = false,
 ): Promise<Setup> {
   const layout = layoutArena(specs);
-  const memory = together ? openTrainingMemory(layout, { ...RECIPE, ...recipe, optim: name }) : undefined;
+  const memory = together
+    ? openTrainingMemory(layout, { ...RECIPE, ...recipe, optim: name, offload_optimizer: false }, engine)
+    : undefined;
   const parameters = new Arena(layout, memory);
   const gradients = new Arena(layout, memory);
   const optimizer = await createOptimizer(name, {

@@ -117,7 +117,7 @@ describe('attention by blocks of queries', () => {
         checkpointing: false,
       });
       const buffers = new Map(graphs.saved.map(({ buffer }) => [buffer, graphs.forward.outputs.get(buffer)!]));
-      const work = [graphs.forward, graphs.backward].map(
+      const work = [graphs.forward, ...graphs.backward].map(
         (graph) => planMemory(buildModel(optimize(graph, ops), ops)).bytes,
       );
       return { saved: layOut(buffers).bytes, work: Math.max(...work) };

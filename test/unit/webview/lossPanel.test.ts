@@ -237,6 +237,15 @@ describe.skipIf(WITHOUT_CHROMIUM)(`the loss panel${WITHOUT_CHROMIUM ? ` (skipped
     );
   });
 
+  it('shows how many steps of an fp16 run were skipped, and why', async () => {
+    const half = run('half');
+    half.skippedSteps = 3;
+    const { page } = await open([half]);
+    const skipped = figures(page, '3 steps skipped');
+    await skipped.waitFor();
+    expect(await skipped.getAttribute('title')).toContain('float16 cannot hold');
+  });
+
   it('shows the ranks of a run, where each is, and the one that the others wait for', async () => {
     const shared = run('shared');
     const places = ['gpu-1', 'gpu-1', 'gpu-2', 'gpu-2'].map((host, i) => ({ host, device: `CUDA:${i % 2}` }));

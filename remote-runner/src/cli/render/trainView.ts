@@ -126,6 +126,7 @@ export class TrainView {
       `lr ${formatRate(event.learning_rate)}`,
       `grad ${event.grad_norm.toPrecision(3)}`,
       `${formatCount(event.tokens_per_second)} tokens/s`,
+      ...(event.skipped_steps ? [`${event.skipped_steps} skipped`] : []),
       `${left} left`,
     ].join('  ');
     if (!output.showsProgressBar) {

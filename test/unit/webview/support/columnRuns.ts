@@ -29,6 +29,7 @@ export class ColumnRun implements FollowedRun {
   warnings: Timed<WarningEvent>[] = [];
   readonly generations = [];
   rankSeconds: number[] = [];
+  skippedSteps = 0;
   start: Timed<StartEvent> | undefined;
   end: Timed<EndEvent> | undefined;
   lastSeq = 0;
