@@ -2,7 +2,6 @@
  * `npm test`: installs and builds where needed, runs every test, and ends with the line `N passed, N failed, N skipped`.
  * What follows `--` goes to vitest: `npm test -- test/unit/data`.
  */
-import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,10 +10,12 @@ import { node } from './lib/command.mjs';
 import { installDebian } from './lib/debian.mjs';
 import { install } from './lib/install.mjs';
 
-/** For trainings on several ranks: both families of MPI. */
-const MPI = [
-  { name: 'openmpi-bin', program: '/usr/bin/mpirun.openmpi' },
-  { name: 'mpich', program: '/usr/bin/mpirun.mpich' },
+/** What tests need beside Node. */
+const PACKAGES = [
+  // Hosts over SSH; two machines in network namespaces.
+  ...['openssh-server', 'iproute2'],
+  // Trainings on several ranks: both families of MPI, and NCCL's stand-in, which is written in C.
+  ...['openmpi-bin', 'mpich', 'libmpich-dev', 'gcc'],
 ];
 
 process.exitCode = await main();
@@ -22,10 +23,7 @@ process.exitCode = await main();
 async function main() {
   const say = (line) => process.stdout.write(`${line}\n`);
   if (!(await install(say))) return 1;
-  await installDebian(
-    MPI.flatMap(({ program, name }) => (existsSync(program) ? [] : [name])),
-    say,
-  );
+  await installDebian(PACKAGES, say);
   const built = await build(() => {});
   const folder = await mkdtemp(join(tmpdir(), 'tuneyard-test-'));
   const file = join(folder, 'results.json');

@@ -4,10 +4,14 @@ import { costSoFar, type Rates, ratesOf } from '@host/cloud/cost';
 import { type GceProvider, gceProvider } from '@host/cloud/gce/gceProvider';
 import type { VmSpec } from '@host/cloud/provider';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { sshdMissing } from '../support/ssh/sshd';
 import { type FaultKind, GoogleStandIn } from './standIn/googleStandIn';
 
 const PROJECT = 'tune-project';
 const ZONE = 'us-central1-a';
+
+/** Its VMs have real servers. */
+const why = sshdMissing ? ` (${sshdMissing})` : '';
 
 let google: GoogleStandIn;
 let gce: GceProvider;
@@ -49,7 +53,7 @@ const place = ({ project, zone, name }: VmSpec) => ({ project, zone, name });
 const there = () => google.instances().map(({ options }) => options.name);
 const ours = async () => (await gce.list(PROJECT, { tuneyard: 'vm' })).map(({ name }) => name);
 
-describe('a VM', () => {
+describe.skipIf(sshdMissing)(`a VM${why}`, () => {
   it('is made as it was asked for, changed, stopped, started, deleted, and gone; its cost is the bill', async () => {
     const asked = spec({ labels: { tuneyard: 'vm', 'tuneyard-vm': 'whole', 'tuneyard-owner': 'ada' }, name: 'whole' });
     const vm = await gce.insert(asked);
@@ -160,7 +164,7 @@ describe('a VM', () => {
   });
 });
 
-describe('a VM that cannot be had', () => {
+describe.skipIf(sshdMissing)(`a VM that cannot be had${why}`, () => {
   it.each<[string, Partial<VmSpec>, object]>([
     ['for its disk', { disk: { sizeGb: 200, type: 'pd-standard' } }, { data: { reason: 'disk_type' } }],
     [
@@ -215,7 +219,7 @@ describe('a VM that cannot be had', () => {
   });
 });
 
-describe('what is offered', () => {
+describe.skipIf(sshdMissing)(`what is offered${why}`, () => {
   it('can be had: the best of it is made', async () => {
     const [best] = await gce.offers({ project: PROJECT, gpu_memory_bytes: 30 * 2 ** 30, regions: ['us-central1'] });
     expect(best).toMatchObject({ fits: true, price: { as_of: '2025-03-06' } });

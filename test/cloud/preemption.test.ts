@@ -56,7 +56,8 @@ async function project(): Promise<Record<string, unknown>> {
     save_strategy: 'steps',
     save_steps: 10,
     save_total_limit: 2,
-    max_steps: 3000,
+    // More than a test waits for.
+    max_steps: 100_000,
   };
 }
 

@@ -1,5 +1,5 @@
 /** Trainings on several ranks, by the shipped program and a real mpirun, against the same training on one. */
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -90,8 +90,9 @@ async function expectAsOne(name: string): Promise<void> {
 
 describe('ranks whose weights are in the memory of GPUs', () => {
   const compiler = '/usr/bin/mpicc.mpich';
-  const isThere = existsSync(compiler) && existsSync('/usr/bin/gcc');
-  const title = isThere ? '' : ' (needs the Debian package libmpich-dev)';
+  const source = fileURLToPath(new URL('../support/ncclStandIn.c', import.meta.url));
+  const isThere = spawnSync(compiler, ['-fsyntax-only', source]).status === 0;
+  const title = isThere ? '' : ' (needs the Debian packages libmpich-dev and gcc)';
   const stages = [
     [0, 'whole'],
     [1, 'a part in each'],
@@ -102,7 +103,6 @@ describe('ranks whose weights are in the memory of GPUs', () => {
     `exchange gradients by NCCL, without a way through the host: zero_stage %i, moments %s${title}`,
     async (stage) => {
       const library = join(dir, 'libnccl.so');
-      const source = fileURLToPath(new URL('../support/ncclStandIn.c', import.meta.url));
       await promisify(execFile)(compiler, ['-shared', '-fPIC', '-O1', '-o', library, source]);
       const log = join(dir, `groups-${stage}`);
       vi.stubEnv('TUNEYARD_MPIRUN', '/usr/bin/mpirun.mpich');

@@ -1,9 +1,7 @@
 /** How ranks exchange weights and gradients: where these lie in a GPU's memory, by NCCL if it is there, else through the host's. */
 import type { DeviceMemory } from '../engine/deviceMemory';
-import type { Collective } from './collective';
+import type { ArenaExchange, Collective } from './collective';
 import { loadNccl, Nccl, type NcclLibrary } from './nccl';
-
-export type ArenaExchange = Pick<Collective, 'sum' | 'sumParts' | 'gatherParts'>;
 
 /**
  * The same on every rank, which all call it.

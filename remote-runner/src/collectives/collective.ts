@@ -25,6 +25,9 @@ export interface Collective {
   close(): Promise<void>;
 }
 
+/** What weights and gradients need of it. */
+export type ArenaExchange = Pick<Collective, 'sum' | 'sumParts' | 'gatherParts'>;
+
 /** Elements `[from, to)`. */
 export interface Part {
   readonly from: number;

@@ -5,8 +5,7 @@
 import { TuneyardError } from '@protocol/errors';
 import type { DeviceMemory } from '../engine/deviceMemory';
 import { type Koffi, loadKoffi } from '../engine/loadKoffi';
-import type { ArenaExchange } from './arenaExchange';
-import type { Collective, Part } from './collective';
+import type { ArenaExchange, Collective, Part } from './collective';
 
 /** A library in another place, or under another name. */
 const VARIABLE = 'TUNEYARD_NCCL';

@@ -6,8 +6,8 @@
  * With `zero_stage` 1 (ZeRO, Rajbhandari et al. 2020) each rank keeps the optimizer's moments of one part of the weights
  * only, gets the gradients of that part, updates it and hands it to the others.
  */
-import type { ArenaExchange } from '../collectives/arenaExchange';
-import { type Collective, type Part, partsOf } from '../collectives/collective';
+
+import { type ArenaExchange, type Collective, type Part, partsOf } from '../collectives/collective';
 import type { DeviceMemory } from '../engine/deviceMemory';
 import type { GradientNorm } from '../optim/gradientNorm';
 import type { Optimizer, OptimizerState } from '../optim/optimizer';
