@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { collate } from '@runner/data/collate';
 import { createEngine } from '@runner/engine/createEngine';
 import { layOut } from '@runner/engine/workspace';
+import type { Graph } from '@runner/graph/ir';
 import { planMemory } from '@runner/graph/memoryPlan';
 import { buildModel } from '@runner/graph/onnx';
 import { optimize } from '@runner/graph/passes/index';
@@ -41,9 +42,9 @@ const model = gpt2.parse({ ...config, n_positions: Math.max(length, 1024) }, 'co
 const trainable = new Set(model.parameters.map(({ name }) => name));
 const shape = { batch: batchSize, length, tokens: batchSize * length };
 const graphs = buildTraining(newBuilder('body'), model, shape, { trainable, accumulate: false, checkpointing });
-const workOf = (graph: typeof graphs.forward) => planMemory(buildModel(optimize(graph, ops), ops)).bytes;
-const saved = layOut(new Map(graphs.saved.map(({ buffer }) => [buffer, graphs.forward.outputs.get(buffer)!]))).bytes;
-const work = Math.max(workOf(graphs.forward), workOf(graphs.backward[0]!));
+const workOf = (graph: Graph) => planMemory(buildModel(optimize(graph, ops), ops)).bytes;
+const saved = layOut(graphs.buffers).bytes;
+const work = Math.max(...[...graphs.forward, ...graphs.backward].map(workOf));
 console.log(`kept ${(saved / 1e6).toFixed(0)} MB, worked in ${(work / 1e6).toFixed(0)} MB`);
 
 const parameters = initializeParameters(model, 1);

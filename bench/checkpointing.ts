@@ -48,10 +48,9 @@ function activationBytes(checkpointing: boolean): number {
   const trainable = new Set(model.parameters.map(({ name }) => name));
   const shape = { batch: batchSize, length, tokens: batchSize * length };
   const options = { trainable, accumulate: false, checkpointing };
-  const { forward, backward, saved } = buildTraining(newBuilder('body'), model, shape, options);
+  const { forward, backward, buffers } = buildTraining(newBuilder('body'), model, shape, options);
   const bytesOf = (graph: Graph) => planMemory(buildModel(optimize(graph, ops), ops)).bytes;
-  const buffers = new Map(saved.map(({ buffer }) => [buffer, forward.outputs.get(buffer)!]));
-  return layOut(buffers).bytes + Math.max(bytesOf(forward), bytesOf(backward[0]!));
+  return layOut(buffers).bytes + Math.max(...[...forward, ...backward].map(bytesOf));
 }
 
 const ways = [false, true].map((checkpointing) => ({

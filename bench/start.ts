@@ -44,7 +44,7 @@ for (const [name, [layers, hidden, batch, length]] of Object.entries(SHAPES)) {
   const head = newBuilder('head');
   buildHeadTraining(head, { rows: chunkSizes(shape.tokens, 32000)[0]!, hidden, vocab: 32000 }, false);
   lap('build and differentiate');
-  for (const graph of [forward, ...backward, head.graph]) {
+  for (const graph of [...forward, ...backward, head.graph]) {
     const optimized = optimize(graph, ops);
     lap('optimise');
     const built = buildModel(optimized, ops);
@@ -56,7 +56,7 @@ for (const [name, [layers, hidden, batch, length]] of Object.entries(SHAPES)) {
     );
     lap('encode');
   }
-  const graphs = [forward, ...backward, head.graph];
+  const graphs = [...forward, ...backward, head.graph];
   const whole = performance.now();
   const executables = await Promise.all(graphs.map((graph) => engine.compile(graph)));
   const compile = (performance.now() - whole) / 1000;

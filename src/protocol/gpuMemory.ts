@@ -23,11 +23,31 @@ type Needs = Pick<Estimate, 'peak_bytes' | 'process_bytes' | 'offloaded_bytes'>;
 export const gpuBytes = ({ peak_bytes, process_bytes, offloaded_bytes = 0 }: Needs): number =>
   peak_bytes - process_bytes - offloaded_bytes;
 
-/** The same with the optimizer's moments on the host; undefined where they are there already, or no more GPUs fit then. */
-export function withOffload(estimate: Needs & Pick<Estimate, 'optimizer_bytes'>): Needs | undefined {
-  if (estimate.offloaded_bytes) return undefined;
-  const offloaded = { ...estimate, offloaded_bytes: estimate.optimizer_bytes };
-  return gpusThatFit(offloaded).length > gpusThatFit(estimate).length ? offloaded : undefined;
+/** A switch of the recipe that would make it fit on more GPUs. */
+interface Offload {
+  readonly name: 'offload_optimizer' | 'offload_param';
+  readonly bytes: number;
+  readonly gpus: readonly string[];
+}
+
+/** The switches by which more GPUs have room for it, each for more than the one before; the cheaper one first. */
+export function offloads(
+  estimate: Needs & Pick<Estimate, 'optimizer_bytes' | 'offloadable_bytes'>,
+): readonly Offload[] {
+  const { optimizer_bytes, offloadable_bytes = 0, offloaded_bytes = 0 } = estimate;
+  let most = gpusThatFit(estimate).length;
+  const ways = [
+    ['offload_optimizer', optimizer_bytes],
+    ['offload_param', offloadable_bytes],
+  ] as const;
+  return ways.flatMap(([name, offloaded]) => {
+    if (offloaded <= offloaded_bytes) return [];
+    const needs = { ...estimate, offloaded_bytes: offloaded };
+    const gpus = gpusThatFit(needs);
+    if (gpus.length <= most) return [];
+    most = gpus.length;
+    return [{ name, bytes: gpuBytes(needs), gpus }];
+  });
 }
 
 /** Names of the GPUs that one such run fits on, the smallest first. */

@@ -254,6 +254,12 @@ export const recipeSchema = z
       .describe(
         'On a GPU: keep the optimizer’s moments in the host’s memory and update the weights there. Spares 8 bytes a weight with AdamW, and costs time at each step.',
       ),
+    offload_param: z
+      .boolean()
+      .default(false)
+      .describe(
+        'On a GPU: keep weights and gradients in the host’s memory too, and bring one layer at a time to the GPU. For models that exceed it; every step takes the weights across twice.',
+      ),
     bf16: z
       .boolean()
       .default(false)
@@ -314,6 +320,10 @@ export const recipeSchema = z
     generation: generationSchema.default(() => generationSchema.parse({})),
   })
   .refine(({ bf16, fp16 }) => !(bf16 && fp16), { path: ['fp16'], error: 'must be false where "bf16" is true' })
+  .refine(({ offload_param, zero_stage }) => !(offload_param && zero_stage === 2), {
+    path: ['zero_stage'],
+    error: 'must be 0 or 1 where "offload_param" is true',
+  })
   .describe('A Tuneyard run.');
 
 export type DatasetRecipe = z.infer<typeof datasetSchema>;

@@ -49,6 +49,8 @@ export interface Estimate {
   working_bytes: number;
   /** What of these stays in the host's memory where a GPU computes. */
   offloaded_bytes?: number;
+  /** What of them would with "offload_param"; only where that is needed on some GPU. */
+  offloadable_bytes?: number;
   /** Node, ONNX Runtime and the data set. */
   process_bytes: number;
   peak_bytes: number;

@@ -1,5 +1,5 @@
 /** What a run will need, as a page: a table, and a verdict for each place it could run. */
-import { gpuBytes, gpusThatFit, withOffload } from '@protocol/gpuMemory';
+import { gpuBytes, gpusThatFit, offloads } from '@protocol/gpuMemory';
 import type { Estimate } from '@protocol/runner';
 import * as l10n from '@vscode/l10n';
 import { formatBytes, formatCount } from '../ui/format';
@@ -28,7 +28,7 @@ export function estimateText(name: string, estimate: Estimate, places: readonly 
     '',
     ...places.map((place) => verdict(estimate, place)),
     gpuVerdict(estimate),
-    ...offloadVerdict(estimate),
+    ...offloadVerdicts(estimate),
     '',
     ...table(parts),
     '',
@@ -46,12 +46,11 @@ function gpuVerdict(estimate: Estimate): string {
     : l10n.t('On one GPU: {0}; {1} have so much.', needed, names.join(', '));
 }
 
-/** Which more, with the optimizer's moments on the host. */
-function offloadVerdict(estimate: Estimate): string[] {
-  const offloaded = withOffload(estimate);
-  if (!offloaded) return [];
-  const names = gpusThatFit(offloaded).join(', ');
-  return [l10n.t('With "offload_optimizer": {0}; {1} have so much.', formatBytes(gpuBytes(offloaded)), names)];
+/** Which more, with some of it on the host. */
+function offloadVerdicts(estimate: Estimate): string[] {
+  return offloads(estimate).map(({ name, bytes, gpus }) =>
+    l10n.t('With "{0}": {1}; {2} have so much.', name, formatBytes(bytes), gpus.join(', ')),
+  );
 }
 
 /** One line: whether it fits there. */

@@ -139,6 +139,8 @@ describe('the estimate of memory', () => {
     expect(estimateText('crowded', crowded, [])).toMatch(
       /^With "offload_optimizer": 1[\d.]+ GB; L4, A100 40 GB, H100/m,
     );
+    const layers = { ...crowded, peak_bytes: 90e9, offloadable_bytes: 80e9 };
+    expect(estimateText('layers', layers, [])).toMatch(/^With "offload_param": 9\.[\d]+ GB; T4, V100, L4/m);
     expect(estimateText('huge', { ...estimate, peak_bytes: 200e9 }, [])).toMatch(/more than any of them has\.$/m);
   });
 });

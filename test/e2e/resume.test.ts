@@ -222,8 +222,12 @@ describe('a run that is asked to stop', () => {
     vi.stubEnv('TUNEYARD_MEMORY', 'apart');
     const offloaded = train('adam', 'offloaded', ...prompts, '--set', 'offload_optimizer=true');
     expect(await tuneyard(offloaded)).toMatchObject({ status: 0, stderr: '' });
+    // And with the weights there, a layer at a time on the device.
+    const streamed = train('adam', 'streamed', ...prompts, '--set', 'offload_param=true');
+    expect(await tuneyard(streamed)).toMatchObject({ status: 0, stderr: '' });
     vi.unstubAllEnvs();
     expectSameRun('offloaded', 'near');
+    expectSameRun('streamed', 'near');
   });
 });
 

@@ -42,9 +42,8 @@ export async function logitsOf({ model, parameters, engine }: OpenedReference, b
   const { inputIds, batchSize } = batchOf(batch);
   const length = batch.input_ids[0]!.length;
   const rows = batchSize * length;
-  const body = await engine.compile(
-    buildEvaluation(newBuilder('body'), model, { batch: batchSize, length, tokens: rows }),
-  );
+  const { parts } = buildEvaluation(newBuilder('body'), model, { batch: batchSize, length, tokens: rows });
+  const body = await engine.compile(parts[0]!);
   const hidden = view(new Float32Array(rows * model.hiddenSize), [rows, model.hiddenSize]);
   const positions = BigInt64Array.from({ length: rows }, (_, i) => BigInt(i % length));
   const inputs: Record<string, TensorView> = {

@@ -1,19 +1,22 @@
 /**
- * Cuts a backward graph into parts that run one after the other, so that the gradients of the upper layers can be on their
- * way to other ranks while those of the lower ones are being computed.
+ * Cuts a graph into parts that run one after the other: so that the gradients of the upper layers can be on their way to
+ * other ranks while those of the lower ones are being computed, or so that one layer's weights are needed at a time.
  */
 import type { Graph, Node, TensorType, Value } from '../graph/ir';
 import { Copier } from './split';
 
 export interface CutGraph {
   readonly parts: readonly Graph[];
-  /** What one part makes and later ones read: an output there and an input here, under one name. */
+  /**
+   * What one part makes and later ones read: an output there and an input here, under one name. What is an output of the
+   * whole graph goes by that name and is not listed.
+   */
   readonly carried: ReadonlyMap<string, TensorType>;
 }
 
 /**
  * @param graph nodes in topological order
- * @param from the input that the gradients come from
+ * @param from the input that the first part begins with
  * @param cuts values of the graph, in the order in which they are made: what is made from one of them is in a later part
  *   than it. What depends on none of these, nor on `from`, is in the first part that reads it.
  */
@@ -39,12 +42,14 @@ export function cutGraph(graph: Graph, from: Value, cuts: readonly Value[]): Cut
 
   const copiers = Array.from({ length: cuts.length + 1 }, (_, i) => new Copier(`${graph.name}-${i + 1}`));
   const carried = new Map<string, TensorType>();
+  const outputNames = new Map([...graph.outputs].map(([name, value]) => [value, name]));
   copiers.forEach((copier, at) => {
     copier.boundary = (value) => {
       if (value.source.kind !== 'node') return null;
       const maker = copiers[partOf.get(value.source.node)!]!;
-      const name = `carried_${value.name}`;
-      if (!carried.has(name)) {
+      const output = outputNames.get(value);
+      const name = output ?? `carried_${graph.name}_${value.name}`;
+      if (output === undefined && !carried.has(name)) {
         carried.set(name, { dtype: value.dtype, shape: value.shape });
         maker.graph.setOutput(name, maker.map(value));
       }

@@ -19,7 +19,8 @@ export interface SplitGraph {
   readonly forward: Graph;
   readonly backward: Graph;
   readonly saved: readonly SavedValue[];
-  /** What a value of the graph that was split is in the backward half, if it is there. */
+  /** What a value of the graph that was split is in a half, if it is there. */
+  inForward(value: Value): Value | undefined;
   inBackward(value: Value): Value | undefined;
 }
 
@@ -80,6 +81,7 @@ export function splitForwardBackward(
     forward: forward.graph,
     backward: backward.graph,
     saved: [...saved.values()],
+    inForward: (value) => forward.known(value),
     inBackward: (value) => backward.known(value),
   };
 }

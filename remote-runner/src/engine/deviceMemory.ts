@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
+import { TuneyardError } from '@protocol/errors';
 import { engineError } from './engineError';
 import type { Koffi } from './loadKoffi';
 
@@ -34,6 +35,8 @@ interface Twin {
   readonly address: bigint;
   readonly start: number;
   readonly end: number;
+  /** It lies in another one's memory. */
+  readonly isLent: boolean;
 }
 
 export class DeviceMemory {
@@ -43,7 +46,8 @@ export class DeviceMemory {
 
   /** Bytes of all twins. */
   get bytes(): number {
-    return [...this.#twins.values()].flat().reduce((sum, { start, end }) => sum + end - start, 0);
+    const own = [...this.#twins.values()].flat().filter(({ isLent }) => !isLent);
+    return own.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
   /**
@@ -63,7 +67,20 @@ export class DeviceMemory {
     } catch (error) {
       throw engineError(error, `reserving ${(bytes / 1e9).toFixed(2)} GB of its memory`);
     }
-    this.#twins.set(buffer, [...(this.#twins.get(buffer) ?? []), { address, start, end: start + bytes }]);
+    this.#add(buffer, { address, start, end: start + bytes, isLent: false });
+  }
+
+  /** Gives `array` a twin in the memory of `place`'s, which is no shorter, until it is released. Its content is void. */
+  lend(array: Part, place: Part): void {
+    const address = this.addressOf(place);
+    if (address === undefined || this.addressOf(array) !== undefined || place.byteLength < array.byteLength)
+      throw new TuneyardError('internal', 'memory of the device that is not free was to be lent.');
+    const { buffer, byteOffset: start, byteLength } = array;
+    this.#add(buffer, { address, start, end: start + byteLength, isLent: true });
+  }
+
+  #add(buffer: ArrayBufferLike, twin: Twin): void {
+    this.#twins.set(buffer, [...(this.#twins.get(buffer) ?? []), twin]);
   }
 
   /** As {@link reserve}, with what the array holds. */
@@ -78,7 +95,7 @@ export class DeviceMemory {
     const others = this.#twins.get(array.buffer)!.filter((other) => other !== twin);
     if (others.length > 0) this.#twins.set(array.buffer, others);
     else this.#twins.delete(array.buffer);
-    this.raw.free(twin.address);
+    if (!twin.isLent) this.raw.free(twin.address);
   }
 
   /** Where an array's twin lies; undefined for one that has none. */

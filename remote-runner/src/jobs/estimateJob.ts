@@ -1,5 +1,6 @@
 /** What a recipe will need of memory and disk, computed from its graphs; and, if asked, measured on one real step. */
 import { freemem } from 'node:os';
+import { GPU_MIB, gpusThatFit } from '@protocol/gpuMemory';
 import type { Recipe } from '@protocol/recipe';
 import type { Estimate } from '@protocol/runner';
 import { partsOf } from '../collectives/collective';
@@ -14,14 +15,15 @@ import { freeDiskBytes } from '../hub/diskSpace';
 import type { CausalLm } from '../models/causalLm';
 import { loadParameters } from '../models/loadModel';
 import { newBuilder, ops } from '../ops/index';
-import { createGradientNorm } from '../optim/gradientNorm';
-import { createOptimizer, isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
+import { isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
 import { Arena, type ArenaLayout, layoutArena } from '../train/arena';
 import { type BatchShape, buildTraining } from '../train/bodyProgram';
 import { bucketsOf, layoutOfPart } from '../train/dataParallel';
+import { updatesOnHost } from '../train/offload';
 import { TrainingPlan } from '../train/plan';
 import { precisionOf, requirePrecision } from '../train/precision';
 import { TrainStep } from '../train/trainStep';
+import { WeightStream } from '../train/weightStream';
 
 import { prepareModel, prepareSamples } from './prepare';
 import type { EstimateRequest } from './requests';
@@ -40,7 +42,7 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const largest = plan.largestBatch();
   const shape = { ...largest, tokens: largest.batch * largest.length };
   const supervised = mostSupervised(plan);
-  const memory = graphMemory(model, layout, shape, supervised, recipe);
+  const memory = graphMemory(model, layout, shape, supervised, recipe, 'whole');
 
   const weights = 4 * layout.size;
   const moments = 4 * optimizerStateSize(recipe.optim, layout, recipe);
@@ -63,7 +65,7 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
     optimizer_bytes: optimizer,
     activations_bytes: memory.saved,
     working_bytes: memory.working,
-    ...(recipe.offload_optimizer && { offloaded_bytes: optimizer }),
+    ...(updatesOnHost(recipe) && { offloaded_bytes: optimizer }),
     process_bytes: processBytes,
     peak_bytes: weights + gradientBytes + optimizer + memory.saved + memory.working + processBytes,
     checkpoint_bytes: checkpoint,
@@ -72,6 +74,14 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
     free_disk_bytes: await freeDiskBytes(request.runDir),
     total_steps: plan.totalSteps,
   };
+  // Building the graphs layer by layer takes its time.
+  const fitting = gpusThatFit({ ...estimate, offloaded_bytes: optimizer });
+  if (recipe.offload_param || fitting.length < Object.keys(GPU_MIB).length) {
+    const streamed = graphMemory(model, layout, shape, supervised, recipe, 'byLayer');
+    const onGpu = streamed.window + streamed.saved + streamed.working;
+    estimate.offloadable_bytes = estimate.peak_bytes - processBytes - onGpu;
+    if (recipe.offload_param) estimate.offloaded_bytes = estimate.offloadable_bytes;
+  }
   if (!request.measure) return estimate;
 
   // Only here: counting goes without ONNX Runtime, so that the editor can do it before anything is installed.
@@ -81,8 +91,9 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const arenas = openTrainingMemory(layout, recipe, engine);
   const arena = await loadParameters(prepared, signal, arenas);
   const gradients = new Arena(layout, arenas);
-  await engine.memory?.adopt(arena.data);
-  engine.memory?.reserve(gradients.data);
+  const resident = recipe.offload_param ? undefined : engine.memory;
+  await resident?.adopt(arena.data);
+  resident?.reserve(gradients.data);
   const step = new TrainStep({
     engine,
     newBuilder,
@@ -91,16 +102,14 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
     gradients,
     checkpointing: recipe.gradient_checkpointing,
     precision: precisionOf(recipe),
+    ...(engine.memory && !resident && { stream: new WeightStream(engine.memory, arena, gradients) }),
   });
-  const optimizerRun = await createOptimizer(recipe.optim, {
-    engine,
-    newBuilder,
+  const { openUpdates } = await import('./openUpdates');
+  const { optimizer: optimizerRun, gradientNorm: norm } = await openUpdates(recipe, engine, undefined, {
     layout,
     parameters: arena.data,
     gradients: gradients.data,
-    recipe,
   });
-  const norm = await createGradientNorm({ engine, newBuilder, gradients: gradients.data });
   try {
     // The first step compiles; the second is what a step costs.
     let seconds = 0;
@@ -122,8 +131,18 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   }
 }
 
-/** Bytes kept between forward and backward, and bytes that the allocators of the graphs' sessions hold. */
-function graphMemory(model: CausalLm, layout: ArenaLayout, shape: BatchShape, supervised: number, recipe: Recipe) {
+/**
+ * Bytes kept between forward and backward, and bytes that the allocators of the graphs' sessions hold; by layer: also the
+ * most that is needed of weights and gradients at a time.
+ */
+function graphMemory(
+  model: CausalLm,
+  layout: ArenaLayout,
+  shape: BatchShape,
+  supervised: number,
+  recipe: Recipe,
+  how: 'whole' | 'byLayer',
+) {
   const trainable = new Set(layout.tensors.map(({ name }) => name));
   const modes = recipe.gradient_accumulation_steps > 1 ? [false, true] : [false];
   let saved = 0;
@@ -132,16 +151,26 @@ function graphMemory(model: CausalLm, layout: ArenaLayout, shape: BatchShape, su
   const runs = (graph: Graph) => {
     working = Math.max(working, planMemory(buildModel(optimize(graph, ops), ops)).bytes);
   };
+  const sizes = new Map(layout.tensors.map(({ name, size }) => [name, 4 * size]));
+  const head = 2 * sizes.get(model.headWeight)!;
+  const usedBy = ({ inputs, outputs }: Graph) =>
+    [...inputs.map(({ name }) => name), ...[...outputs.keys()].map((name) => name.replace(/^grad:/, ''))].reduce(
+      (sum, name) => sum + (sizes.get(name) ?? 0),
+      0,
+    );
+  let window = head;
   for (const accumulate of modes) {
     const graphs = buildTraining(newBuilder('body', precisionOf(recipe)), model, shape, {
       trainable,
       accumulate,
       checkpointing: recipe.gradient_checkpointing,
+      ...(how === 'byLayer' && { parts: how }),
     });
-    const buffers = new Map(graphs.saved.map(({ buffer }) => [buffer, graphs.forward.outputs.get(buffer)!]));
-    saved = layOut(buffers).bytes;
-    runs(graphs.forward);
-    for (const part of graphs.backward) runs(part);
+    saved = layOut(new Map([...graphs.buffers, ...graphs.carried])).bytes;
+    for (const part of [...graphs.forward, ...graphs.backward]) {
+      runs(part);
+      window = Math.max(window, usedBy(part));
+    }
   }
   const chunks = chunkSizes(supervised, model.vocabSize);
   const kinds = new Set(chunks.map((rows, i) => `${rows} ${i > 0 || modes.length > 1}`));
@@ -153,7 +182,7 @@ function graphMemory(model: CausalLm, layout: ArenaLayout, shape: BatchShape, su
   }
   // Hidden states and their gradient live outside the graphs.
   const hidden = 2 * 4 * shape.batch * shape.length * model.hiddenSize;
-  return { saved, working: working + hidden };
+  return { saved, working: working + hidden, window };
 }
 
 /**

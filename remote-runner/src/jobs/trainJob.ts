@@ -10,7 +10,6 @@ import { type Collective, partsOf } from '../collectives/collective';
 import { SOLO } from '../collectives/solo';
 import { holdsSamplesOut } from '../data/heldOut';
 import { chooseDevice } from '../engine/device';
-import type { Engine } from '../engine/engine';
 import { GpuMonitor } from '../engine/gpuMonitor';
 import { openEngine } from '../engine/openEngine';
 import { eosTokens } from '../generate/eosTokens';
@@ -20,9 +19,8 @@ import { KvCachePrograms } from '../generate/kvCachePrograms';
 import { requireDiskSpace } from '../hub/diskSpace';
 import { loadParameters } from '../models/loadModel';
 import { newBuilder } from '../ops/index';
-import { createGradientNorm } from '../optim/gradientNorm';
-import { createOptimizer, isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
-import type { OptimizerContext, OptimizerState } from '../optim/optimizer';
+import { isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
+import type { OptimizerState } from '../optim/optimizer';
 import { Arena, layoutArena } from '../train/arena';
 import {
   checkpointBytes,
@@ -37,12 +35,13 @@ import {
 } from '../train/checkpoint';
 import { DataParallel, layoutOfPart } from '../train/dataParallel';
 import { runLoop } from '../train/loop';
-import { offload } from '../train/offload';
 import { evaluationBatches, planFingerprint, TrainingPlan } from '../train/plan';
 import { firstLossScale, precisionOf, requirePrecision } from '../train/precision';
 import { ShardedGradients } from '../train/shardedGradients';
 import { freshState, parseTrainerState, type TrainerState } from '../train/trainerState';
 import { TrainStep } from '../train/trainStep';
+import { WeightStream } from '../train/weightStream';
+import { openHostEngine, openUpdates } from './openUpdates';
 import { type PreparedModel, prepareModel, prepareSamples } from './prepare';
 import type { TrainRequest } from './requests';
 
@@ -89,10 +88,13 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   const memory = openTrainingMemory(layout, recipe, engine, updated, keepsOwn ? updated.size : layout.size);
   const parameters = await loadParameters(prepared, signal, memory);
   const gradients = new Arena(parameters.layout, keepsOwn ? undefined : memory);
-  engine.memory?.reserve(parameters.data);
-  if (!keepsOwn) engine.memory?.reserve(gradients.data);
-  const { exchange, obstacle: ncclObstacle } = await openArenaExchange(collective, engine.memory);
-  const parallel = new DataParallel(collective, parameters, gradients, isSharded, engine.memory, exchange);
+  // Where weights and gradients stay; undefined: on the host.
+  const resident = recipe.offload_param ? undefined : engine.memory;
+  resident?.reserve(parameters.data);
+  if (!keepsOwn) resident?.reserve(gradients.data);
+  const stream = engine.memory && !resident ? new WeightStream(engine.memory, parameters, gradients) : undefined;
+  const { exchange, obstacle: ncclObstacle } = await openArenaExchange(collective, resident);
+  const parallel = new DataParallel(collective, parameters, gradients, isSharded, resident, exchange);
   const sharded = keepsOwn
     ? new ShardedGradients(engine, newBuilder, gradients, parallel.part, parallel.buckets, memory)
     : undefined;
@@ -170,9 +172,12 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     gradients,
     checkpointing: recipe.gradient_checkpointing,
     precision,
+    ...(stream && { stream }),
     ...(worldSize > 1 && { parts: BACKWARD_PARTS }),
   });
-  const writeTexts = textWriter(prepared, parameters, recipe, engine, emit, signal);
+  // They need all weights at a time.
+  const texts = stream ? await openHostEngine(threads) : engine;
+  const writeTexts = textWriter(prepared, parameters, recipe, texts, emit, signal);
   const modelFiles = { sourceDir: prepared.dir, config: prepared.source.config };
   const gpuMonitor = device.provider === 'cuda' ? new GpuMonitor() : undefined;
   try {
@@ -267,26 +272,6 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
 
 /** Between these gradients may leave: more would only cost. */
 const BACKWARD_PARTS = 6;
-
-/** The gradient's norm and the optimizer, where the recipe wants them to compute. */
-async function openUpdates(
-  recipe: Recipe,
-  engine: Engine,
-  threads: number | undefined,
-  arenas: Pick<OptimizerContext, 'layout' | 'parameters' | 'gradients'>,
-) {
-  const { memory } = engine;
-  const isOffloaded = recipe.offload_optimizer && memory !== undefined;
-  const where = isOffloaded
-    ? await openEngine('cpu', { ...(threads !== undefined && { threads }), memoryApart: false })
-    : engine;
-  const context = { engine: where, newBuilder, recipe, ...arenas };
-  const updates = {
-    optimizer: await createOptimizer(recipe.optim, context),
-    gradientNorm: await createGradientNorm(context),
-  };
-  return isOffloaded ? offload(memory, updates, arenas) : updates;
-}
 
 /** A GPU for each rank of a machine, where the recipe names none. */
 function deviceOfRank(requested: string, { worldSize, localRank }: Collective): string {

@@ -3,6 +3,7 @@ import type { Recipe } from '@protocol/recipe';
 import type { Engine } from '../engine/engine';
 import type { ArenaLayout } from '../train/arena';
 import { ArenaMemory } from '../train/arenaMemory';
+import { type OffloadRecipe, updatesOnHost } from '../train/offload';
 import { adafactor } from './adafactor';
 import { adagrad } from './adagrad';
 import { adam, adamw } from './adam';
@@ -34,14 +35,14 @@ export function optimizerStateSize(name: Recipe['optim'], layout: ArenaLayout, r
  */
 export function openTrainingMemory(
   layout: ArenaLayout,
-  recipe: OptimizerRecipe & Pick<Recipe, 'optim' | 'offload_optimizer'>,
+  recipe: OptimizerRecipe & OffloadRecipe & Pick<Recipe, 'optim'>,
   engine: Engine,
   /** What the optimizer updates. */
   updated: ArenaLayout = layout,
   /** Gradients that it reads, in floats. */
   gradients = layout.size,
 ): ArenaMemory | undefined {
-  if (engine.memory && !recipe.offload_optimizer) return undefined;
+  if (engine.memory && !updatesOnHost(recipe)) return undefined;
   const moments = optimizerStateSize(recipe.optim, updated, recipe);
   return ArenaMemory.open(layout.size + gradients + moments + ALIGNMENT_ROOM);
 }

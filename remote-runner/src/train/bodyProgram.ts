@@ -3,7 +3,7 @@
  * the parameters from the gradient of the hidden states.
  */
 
-import { cutGraph } from '../autodiff/cut';
+import { type CutGraph, cutGraph } from '../autodiff/cut';
 import { vjp } from '../autodiff/grad';
 import { type SavedValue, splitForwardBackward } from '../autodiff/split';
 import type { Builder } from '../graph/builder';
@@ -44,21 +44,30 @@ export interface RowSparseOutput {
 }
 
 export interface TrainingGraphs {
-  readonly forward: Graph;
-  /** To be run one after the other. */
+  /** To be run one after the other, as those of `backward`. */
+  readonly forward: readonly Graph[];
   readonly backward: readonly Graph[];
   readonly saved: readonly SavedValue[];
-  /** What one part of the backward half makes and later ones read. */
+  /** What `saved` lies in: outputs of the forward half. */
+  readonly buffers: ReadonlyMap<string, TensorType>;
+  /** What one part of a half makes and later ones read. */
   readonly carried: ReadonlyMap<string, TensorType>;
   /** Parameters whose full gradient the backward graph writes. */
   readonly dense: readonly string[];
   readonly rowSparse: readonly RowSparseOutput[];
 }
 
-/** Forward only, without dropout: for evaluation. */
-export function buildEvaluation(g: Builder, model: CausalLm, shape: BatchShape): Graph {
-  g.output(BODY.hidden, body(g, model, shape, null).hidden);
-  return g.graph;
+/** Forward only, without dropout: for evaluation. @param byLayer a part for each layer, and one for the embedding */
+export function buildEvaluation(g: Builder, model: CausalLm, shape: BatchShape, byLayer = false): CutGraph {
+  const entered: Value[] = [];
+  g.output(BODY.hidden, body(g, model, shape, (x) => entered.push(x), null).hidden);
+  return byLayer ? cutForward(g.graph, entered) : { parts: [g.graph], carried: new Map() };
+}
+
+/** @param entered what enters each layer, and what leaves the last */
+function cutForward(graph: Graph, entered: readonly Value[]): CutGraph {
+  const ids = graph.inputs.find(({ name }) => name === BODY.ids)!;
+  return cutGraph(graph, ids, entered.slice(0, -1));
 }
 
 export interface TrainingOptions {
@@ -68,8 +77,11 @@ export interface TrainingOptions {
   readonly accumulate: boolean;
   /** Keep only what enters each layer, and compute the rest again in the backward half. */
   readonly checkpointing: boolean;
-  /** Parts of the backward half, as many as there are layers at most. Default 1. */
-  readonly parts?: number;
+  /**
+   * Parts of the backward half, as many as there are layers at most; `byLayer`: in both halves one for each layer, and
+   * one for the embedding. Default 1.
+   */
+  readonly parts?: number | 'byLayer';
 }
 
 export function buildTraining(
@@ -80,9 +92,8 @@ export function buildTraining(
 ): TrainingGraphs {
   const entered = new Set<Value>();
   const again = new Set<Node>();
-  const { hidden, parameters } = body(g, model, shape, {
+  const { hidden, parameters } = body(g, model, shape, (x) => entered.add(x), {
     seed: () => g.input(BODY.seed, 'int64', []),
-    enters: (x) => entered.add(x),
     computedAgain: (make) => {
       const from = g.graph.nodes.length;
       const made = make();
@@ -121,23 +132,36 @@ export function buildTraining(
     });
   });
   const kept = checkpointing ? entered : allBut(again, g.graph.nodes.slice(0, forwardCount));
-  const { forward, backward, saved, inBackward } = splitForwardBackward(
-    g.graph,
-    forwardCount,
-    new Set([BODY.hidden]),
-    kept,
-  );
+  const halves = splitForwardBackward(g.graph, forwardCount, new Set([BODY.hidden]), kept);
+  const { forward, backward, saved, inForward, inBackward } = halves;
   const cuts = gradients.slice(wrt.length).flatMap((gradient) => (gradient && inBackward(gradient)) ?? []);
   const start = inBackward(dHidden);
-  const cut = start && cuts.length > 0 ? cutGraph(backward, start, cuts) : { parts: [backward], carried: new Map() };
-  return { forward, backward: cut.parts, saved, carried: cut.carried, dense, rowSparse };
+  const whole = (graph: Graph): CutGraph => ({ parts: [graph], carried: new Map() });
+  const back = start && cuts.length > 0 ? cutGraph(backward, start, cuts) : whole(backward);
+  const there =
+    parts === 'byLayer'
+      ? cutForward(
+          forward,
+          [...entered].flatMap((x) => inForward(x) ?? []),
+        )
+      : whole(forward);
+  return {
+    forward: there.parts,
+    backward: back.parts,
+    saved,
+    buffers: new Map(saved.map(({ buffer }) => [buffer, forward.outputs.get(buffer)!])),
+    carried: new Map([...there.carried, ...back.carried]),
+    dense,
+    rowSparse,
+  };
 }
 
 /**
  * What layers are cut at into so many parts of the same size, from the last layer to the first.
  * @param entered what enters each layer, and what leaves the last
  */
-function bordersOf(entered: readonly Value[], parts: number): Value[] {
+function bordersOf(entered: readonly Value[], parts: number | 'byLayer'): Value[] {
+  if (parts === 'byLayer') return entered.slice(0, -1).reverse();
   const layers = entered.length - 1;
   const count = Math.min(parts, layers);
   return Array.from({ length: Math.max(0, count - 1) }, (_, i) => {
@@ -156,9 +180,9 @@ function body(
   g: Builder,
   model: CausalLm,
   { batch, length, tokens }: BatchShape,
+  enters: (x: Value) => void,
   training: {
     seed: () => Value;
-    enters: (x: Value) => void;
     computedAgain: (make: () => Value) => Value;
   } | null,
 ) {
@@ -184,7 +208,7 @@ function body(
     ids,
     positions,
     dropout,
-    ...(training && { enters: training.enters }),
+    enters,
     attend: causalAttention(g, {
       batch,
       length,

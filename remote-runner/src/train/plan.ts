@@ -148,6 +148,7 @@ export function planFingerprint(recipe: Recipe, train: readonly Sample[]): strin
     hostfile: _hostfile,
     zero_stage: _zero,
     offload_optimizer: _offload,
+    offload_param: _offloadParam,
     world_size,
     gradient_accumulation_steps,
     num_train_epochs: _epochs,

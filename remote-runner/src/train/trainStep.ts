@@ -6,7 +6,7 @@ import type { Batch } from '../data/collate';
 import { type Engine, type Executable, type TensorView, type TensorViews, view } from '../engine/engine';
 import { layOut, Workspace } from '../engine/workspace';
 import type { Builder } from '../graph/builder';
-import type { TensorType, Value } from '../graph/ir';
+import type { Graph, TensorType } from '../graph/ir';
 import type { Precision } from '../graph/lowPrecision';
 import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD, vocabularyBlocks } from '../heads/causalLm';
 import type { CausalLm } from '../models/causalLm';
@@ -21,6 +21,7 @@ import {
 } from './bodyProgram';
 import { type PackedBatch, packBatch } from './packedBatch';
 import { createRowMover, type RowMover } from './rowMover';
+import type { Use, WeightStream } from './weightStream';
 
 export interface TrainStepOptions {
   readonly engine: Engine;
@@ -32,6 +33,8 @@ export interface TrainStepOptions {
   readonly checkpointing?: boolean;
   /** Of the backward half, between which gradients that are complete may leave. Default 1. */
   readonly parts?: number;
+  /** Brings weights to the device, and gradients from it, a layer at a time. Default: they stay where they are. */
+  readonly stream?: WeightStream;
   /** What forward and backward compute in; weights and gradients are float32. Default float32. */
   readonly precision?: Precision;
 }
@@ -71,25 +74,32 @@ interface Bound {
   readonly saved: TensorViews;
   readonly read: TensorViews;
   readonly rows: TensorViews;
-  /** What passes from one part of the backward half to another. */
+  /** What passes from one part of a half to another. */
   readonly carried: TensorViews;
 }
 
+/** A part of the forward half. */
+interface ForwardPart {
+  readonly executable: Executable;
+  readonly reads: readonly string[];
+}
+
 interface EvaluationProgram {
-  readonly forward: Executable;
+  readonly forward: readonly ForwardPart[];
   readonly bind: () => Bound;
 }
 
 interface TrainingProgram {
-  readonly forward: Executable;
+  readonly forward: readonly ForwardPart[];
   readonly backward: readonly BackwardPart[];
   readonly bind: () => Bound;
   readonly untouched: readonly string[];
 }
 
-interface BackwardPart {
-  readonly executable: Executable;
+interface BackwardPart extends ForwardPart {
   readonly rowSparse: readonly RowSparseOutput[];
+  /** Parameters whose gradients it writes itself, and those that come in rows as well. */
+  readonly dense: readonly string[];
   readonly writes: readonly string[];
   /** Parameters whose gradients are complete behind it. */
   readonly completes: readonly string[];
@@ -146,7 +156,7 @@ export class TrainStep {
     const inputs: Record<string, TensorView> = { ...packed.inputs, [BODY.seed]: view(BigInt64Array.of(seed), []) };
     for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
 
-    await program.forward.run(inputs, { [BODY.hidden]: hidden, ...saved }, signal);
+    await this.runForward(program.forward, inputs, { [BODY.hidden]: hidden, ...saved, ...carried }, signal);
 
     const gradients = this.options.gradients;
     begins?.([
@@ -162,15 +172,34 @@ export class TrainStep {
       inputs[BODY.gradSoFar(name)] = gradients.view(name);
     }
     Object.assign(inputs, read, carried, { [BODY.dHidden]: dHidden });
-    for (const { executable, rowSparse, writes, completes } of program.backward) {
+    for (const { executable, reads, dense, rowSparse, writes, completes } of program.backward) {
       begins?.(writes);
-      await executable.run(inputs, outputs, signal);
+      await this.during({ reads, writes: dense, adds: !first }, () => executable.run(inputs, outputs, signal));
       for (const { parameter, indices, rows } of rowSparse) {
-        await this.rowMover.add(gradients.view(parameter), rowViews[indices]!, rowViews[rows]!);
+        await this.during({ reads: [], writes: [parameter], adds: true }, () =>
+          this.rowMover.add(gradients.view(parameter), rowViews[indices]!, rowViews[rows]!),
+        );
       }
       completed?.(completes);
     }
     return loss;
+  }
+
+  private async runForward(
+    parts: readonly ForwardPart[],
+    inputs: TensorViews,
+    outputs: TensorViews,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    // What one part has put out is there for the next.
+    const all = { ...inputs, ...outputs };
+    for (const { executable, reads } of parts)
+      await this.during({ reads, writes: [], adds: false }, () => executable.run(all, outputs, signal));
+  }
+
+  /** Computes with these weights and gradients, wherever they are in between. */
+  private during<T>(use: Use, compute: () => Promise<T>): Promise<T> {
+    return this.options.stream ? this.options.stream.during(use, compute) : compute();
   }
 
   /** The gradients of no batch at all. */
@@ -184,17 +213,20 @@ export class TrainStep {
     const packed = packBatch(batch);
     const { shape } = packed;
     const { forward, bind } = await this.program(`eval ${keyOf(shape)}`, async () => {
-      const graph = buildEvaluation(
-        this.options.newBuilder('evaluation', this.options.precision),
-        this.options.model,
+      const { newBuilder, model, precision, stream } = this.options;
+      const { parts, carried } = buildEvaluation(
+        newBuilder('evaluation', precision),
+        model,
         shape,
+        stream !== undefined,
       );
-      return { forward: await this.options.engine.compile(graph), bind: this.binder(shape.tokens) };
+      const bind = this.binder(shape.tokens, { carried });
+      return { forward: await this.compileParts(parts), bind };
     });
-    const { hidden } = bind();
+    const { hidden, carried } = bind();
     const inputs: Record<string, TensorView> = { ...packed.inputs };
     for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
-    await forward.run(inputs, { [BODY.hidden]: hidden }, signal);
+    await this.runForward(forward, inputs, { [BODY.hidden]: hidden, ...carried }, signal);
     let sum = 0;
     const chunks = { batch: packed, mode: 'loss', hidden, weight: 1, signal } as const;
     await this.eachChunk(chunks, async (head) => {
@@ -208,6 +240,7 @@ export class TrainStep {
     this.programs.clear();
     for (const program of all) await this.releaseProgram(await program);
     await this.rowMover.release();
+    this.options.stream?.release();
     this.workspace.release();
   }
 
@@ -221,7 +254,11 @@ export class TrainStep {
     signal: AbortSignal | undefined,
   ): Promise<number> {
     let sum = 0;
-    if (batch.rows.length === 0) this.rowMover.clear(dHidden);
+    if (batch.rows.length === 0) {
+      this.rowMover.clear(dHidden);
+      const { headWeight } = this.options.model;
+      if (first && this.trainable.has(headWeight)) this.rowMover.clear(this.options.gradients.view(headWeight));
+    }
     const mode = first ? 'first' : 'more';
     await this.eachChunk({ batch, mode, hidden, weight, signal }, async (head, from, count) => {
       sum += (head.loss.data as Float32Array)[0]!;
@@ -230,7 +267,21 @@ export class TrainStep {
     return sum;
   }
 
-  private async eachChunk(
+  private eachChunk(
+    chunks: Chunks,
+    done: (head: HeadProgram, from: number, count: number) => Promise<void>,
+  ): Promise<void> {
+    return this.during(this.headUse(chunks.mode), () => this.computeChunks(chunks, done));
+  }
+
+  private headUse(mode: Chunks['mode']): Use {
+    const { headWeight } = this.options.model;
+    const writes = mode !== 'loss' && this.trainable.has(headWeight) ? [headWeight] : [];
+    // Where there is nothing to learn, what there is stays.
+    return { reads: [headWeight], writes, adds: true };
+  }
+
+  private async computeChunks(
     { batch, mode, hidden, weight, signal }: Chunks,
     done: (head: HeadProgram, from: number, count: number) => Promise<void>,
   ): Promise<void> {
@@ -304,34 +355,52 @@ export class TrainStep {
   }
 
   private async compileTraining(shape: BatchShape, accumulate: boolean): Promise<TrainingProgram> {
-    const { engine, newBuilder, model, checkpointing = false, precision, parts = 1 } = this.options;
+    const { newBuilder, model, checkpointing = false, precision, stream } = this.options;
     const graphs = buildTraining(newBuilder('body', precision), model, shape, {
       trainable: this.trainable,
       accumulate,
       checkpointing,
-      parts,
+      parts: stream ? 'byLayer' : (this.options.parts ?? 1),
     });
-    const [forward, ...backward] = await Promise.all(
-      [graphs.forward, ...graphs.backward].map((graph) => engine.compile(graph)),
-    );
-    const buffers = new Map<string, Value>();
-    for (const { buffer } of graphs.saved) buffers.set(buffer, graphs.forward.outputs.get(buffer)!);
-    const bind = this.binder(shape.tokens, buffers, graphs);
+    const [forward, backward] = await Promise.all([
+      this.compileParts(graphs.forward),
+      this.compileParts(graphs.backward),
+    ]);
+    const bind = this.binder(shape.tokens, graphs);
     // What neither graph writes in full must be zeroed before rows are added to it.
     const written = new Set([...graphs.dense, model.headWeight]);
     const untouched = [...this.trainable].filter((name) => !written.has(name));
-    return { forward: forward!, backward: this.partsOf(graphs, backward), bind, untouched };
+    const program = { forward, backward: this.partsOf(graphs, backward), bind, untouched };
+    const uses = [
+      this.headUse('first'),
+      ...program.forward.map(({ reads }) => ({ reads, writes: [], adds: false })),
+      ...program.backward.map(({ reads, dense }) => ({ reads, writes: dense, adds: !accumulate })),
+    ];
+    for (const use of uses) stream?.reserve(use);
+    return program;
   }
 
-  private partsOf({ rowSparse }: TrainingGraphs, executables: readonly Executable[]): BackwardPart[] {
+  private compileParts(graphs: readonly Graph[]): Promise<ForwardPart[]> {
+    const { engine, parameters } = this.options;
+    const names = new Set(parameters.layout.tensors.map(({ name }) => name));
+    return Promise.all(
+      graphs.map(async (graph) => {
+        const executable = await engine.compile(graph);
+        const reads = executable.graph.inputs.map(({ name }) => name).filter((name) => names.has(name));
+        return { executable, reads };
+      }),
+    );
+  }
+
+  private partsOf({ rowSparse }: TrainingGraphs, compiled: readonly ForwardPart[]): BackwardPart[] {
     // By the last part that has to do with it; the head's weight, and what no part touches, come before all.
     const last = new Map<string, number>([...this.trainable].map((name) => [name, 0]));
-    const parts = executables.map((executable, at) => {
+    const parts = compiled.map(({ executable, reads }, at) => {
       const own = rowSparse.filter(({ rows }) => executable.graph.outputs.has(rows));
       const dense = [...this.trainable].filter((name) => executable.graph.outputs.has(BODY.grad(name)));
       const writes = [...new Set([...dense, ...own.map(({ parameter }) => parameter)])];
       for (const name of writes) last.set(name, at);
-      return { executable, rowSparse: own, writes };
+      return { executable, reads, dense, rowSparse: own, writes };
     });
     return parts.map((part, at) => ({
       ...part,
@@ -342,10 +411,10 @@ export class TrainStep {
   /** Lays a step's tensors out in the workspace. The views are made when first asked for, and again when it has grown. */
   private binder(
     tokens: number,
-    buffers: ReadonlyMap<string, TensorType> = new Map(),
-    graphs: Pick<TrainingGraphs, 'saved' | 'rowSparse' | 'carried'> = { saved: [], rowSparse: [], carried: new Map() },
+    graphs: Partial<Pick<TrainingGraphs, 'saved' | 'buffers' | 'rowSparse' | 'carried'>>,
   ): () => Bound {
-    const { saved, rowSparse, carried } = graphs;
+    const { saved = [], buffers = new Map<string, TensorType>(), rowSparse = [] } = graphs;
+    const { carried = new Map<string, TensorType>() } = graphs;
     const hidden: TensorType = { dtype: 'float32', shape: [tokens, this.options.model.hiddenSize] };
     const types = new Map([...buffers, ...carried, ['(hidden)', hidden], ['(dHidden)', hidden]]);
     for (const { indices, rows, rowsShape } of rowSparse) {
@@ -405,8 +474,8 @@ export class TrainStep {
       for (const { data } of onDevice(program)) this.options.engine.memory?.release(data);
       return;
     }
-    await program.forward.release();
-    if ('backward' in program) for (const { executable } of program.backward) await executable.release();
+    const parts = [...program.forward, ...('backward' in program ? program.backward : [])];
+    for (const { executable } of parts) await executable.release();
   }
 }
 

@@ -182,6 +182,9 @@ describe('estimate', () => {
     expect(spread.checkpoint_bytes).toBe(estimate.checkpoint_bytes);
     const offloaded = await object<Estimate>(['estimate', recipe, '--set', 'offload_optimizer=true']);
     expect(gpuBytes(estimate) - gpuBytes(offloaded)).toBe(estimate.optimizer_bytes);
+    const streamed = await object<Estimate>(['estimate', recipe, '--set', 'offload_param=true', '--measure']);
+    expect(gpuBytes(streamed)).toBeLessThan(gpuBytes(offloaded));
+    expect(streamed.peak_bytes).toBe(estimate.peak_bytes);
   });
 });
 

@@ -121,7 +121,7 @@ function bodies(tokens: number, checkpointing = false): [string, Graph][] {
   });
   const how = checkpointing ? ', layers computed again' : '';
   return [
-    [`forward of ${tokens} tokens${how}`, forward],
+    [`forward of ${tokens} tokens${how}`, forward[0]!],
     [`backward of ${tokens} tokens${how}`, backward[0]!],
   ];
 }

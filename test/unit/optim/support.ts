@@ -30,7 +30,11 @@ export async function setUp(
 ): Promise<Setup> {
   const layout = layoutArena(specs);
   const memory = together
-    ? openTrainingMemory(layout, { ...RECIPE, ...recipe, optim: name, offload_optimizer: false }, engine)
+    ? openTrainingMemory(
+        layout,
+        { ...RECIPE, ...recipe, optim: name, offload_optimizer: false, offload_param: false },
+        engine,
+      )
     : undefined;
   const parameters = new Arena(layout, memory);
   const gradients = new Arena(layout, memory);

@@ -130,6 +130,11 @@ describe('a recipe that is wrong', () => {
       '"optim": "adamW8"',
       '"optim" must be one of "adamw", "adam", "sgd", "adagrad", "adafactor", not the text "adamW8". Did you mean "adamw"?',
     ],
+    [
+      'parts of gradients nowhere',
+      '"offload_param": true, "zero_stage": 2',
+      '"zero_stage" must be 0 or 1 where "offload_param" is true, not 2.',
+    ],
     ['both', '"bf16": true, "fp16": true', '"fp16" must be false where "bf16" is true, not true.'],
     ['the only one', '"method": "lora"', '"method" must be "full", not the text "lora".'],
     ['device', '"device": "gpu"', '"device" must be "auto", "cpu", "cuda" or "cuda:N", not the text "gpu".'],

@@ -1,4 +1,4 @@
-import { gpuBytes, gpusThatFit, withOffload } from '@protocol/gpuMemory';
+import { gpuBytes, gpusThatFit, offloads } from '@protocol/gpuMemory';
 import type { Estimate } from '@protocol/runner';
 import { formatCount, formatDuration } from '../format';
 import type { Output } from '../output';
@@ -40,11 +40,8 @@ export function estimateTable(estimate: Estimate, colors: Output['colors']): str
   const fitting = gpusThatFit(estimate);
   const fits = fitting.length > 0 ? `fits ${fitting.join(', ')}` : 'more than any GPU has';
   lines.push('', `On one GPU: ${gigabytes(gpuBytes(estimate))} GB; ${fits}.`);
-  const offloaded = withOffload(estimate);
-  if (offloaded) {
-    const names = gpusThatFit(offloaded).join(', ');
-    lines.push(`With "offload_optimizer": ${gigabytes(gpuBytes(offloaded))} GB; fits ${names}.`);
-  }
+  for (const { name, bytes, gpus } of offloads(estimate))
+    lines.push(`With "${name}": ${gigabytes(bytes)} GB; fits ${gpus.join(', ')}.`);
   if (measured) {
     const all = formatDuration(measured.step_seconds * steps);
     lines.push('', `A step took ${formatDuration(measured.step_seconds)}: about ${all} for all ${steps}.`);
