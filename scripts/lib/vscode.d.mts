@@ -9,3 +9,5 @@ export function startVsCode(options: {
   source?: string;
 }): Promise<{ port: number; home: string; close(): Promise<void> }>;
 export function findChromium(say?: (line: string) => void): Promise<{ path: string } | { missing: string }>;
+/** Whether VS Code writes logs: that part of it has to be compiled, which not every machine can. */
+export function writesLogs(): boolean;

