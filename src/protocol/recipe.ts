@@ -276,6 +276,12 @@ export const recipeSchema = z
       .boolean()
       .default(false)
       .describe('On a GPU: float32 products round their operands to TensorFloat-32, which is several times faster.'),
+    cuda_graphs: z
+      .boolean()
+      .default(false)
+      .describe(
+        'On a GPU: record what a step launches there once, and launch it as one from then on (CUDA graphs). For small models, whose steps are short; not with world_size above 1.',
+      ),
     lr_scheduler_type: z
       .enum(['linear', 'cosine', 'constant', 'constant_with_warmup'])
       .default('linear')
@@ -323,6 +329,10 @@ export const recipeSchema = z
   .refine(({ offload_param, zero_stage }) => !(offload_param && zero_stage === 2), {
     path: ['zero_stage'],
     error: 'must be 0 or 1 where "offload_param" is true',
+  })
+  .refine(({ cuda_graphs, world_size }) => !(cuda_graphs && world_size > 1), {
+    path: ['cuda_graphs'],
+    error: 'must be false where "world_size" is above 1',
   })
   .describe('A Tuneyard run.');
 

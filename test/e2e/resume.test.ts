@@ -222,8 +222,8 @@ describe('a run that is asked to stop', () => {
     vi.stubEnv('TUNEYARD_MEMORY', 'apart');
     const offloaded = train('adam', 'offloaded', ...prompts, '--set', 'offload_optimizer=true');
     expect(await tuneyard(offloaded)).toMatchObject({ status: 0, stderr: '' });
-    // And with the weights there, a layer at a time on the device.
-    const streamed = train('adam', 'streamed', ...prompts, '--set', 'offload_param=true');
+    // And with the weights there, a layer at a time on the device, and what else comes from the host at its place there.
+    const streamed = train('adam', 'streamed', ...prompts, '--set', 'offload_param=true', '--set', 'cuda_graphs=true');
     expect(await tuneyard(streamed)).toMatchObject({ status: 0, stderr: '' });
     vi.unstubAllEnvs();
     expectSameRun('offloaded', 'near');

@@ -158,6 +158,7 @@ export function cudaMemory(koffi: Koffi, deviceId: number): RawMemory {
   const free = bind('cudaFree', 'void*');
   const memset = bind('cudaMemset', 'void*', 'int', 'size_t');
   const memcpy = bind('cudaMemcpy', 'void*', 'void*', 'size_t', 'int');
+  const synchronize = bind('cudaStreamSynchronize', 'void*');
   const createStream = bind('cudaStreamCreateWithFlags', 'void*', 'uint');
   const query = bind('cudaStreamQuery', 'void*');
   const errorText = library.func('cudaGetErrorString', 'const char*', ['int']);
@@ -183,6 +184,8 @@ export function cudaMemory(koffi: Koffi, deviceId: number): RawMemory {
     clear: (address, bytes) => call('clearing GPU memory', memset, address, 0, bytes),
     copyIn: async (address, from) => {
       call('copying to the GPU', memcpy, address, from, from.byteLength, HOST_TO_DEVICE);
+      // It returns when the host's memory is free again, and streams that compute do not wait for it.
+      call('copying to the GPU', synchronize, null);
     },
     copyOut: async (into, address) => {
       call('copying from the GPU', memcpy, into, address, into.byteLength, DEVICE_TO_HOST);

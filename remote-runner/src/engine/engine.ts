@@ -47,6 +47,8 @@ export interface Engine {
   readonly memory?: DeviceMemory | undefined;
   /** Why there is no {@link memory} on a device that has some: each tensor then crosses the bus at every run. */
   readonly memoryObstacle?: string | undefined;
+  /** Why graphs are not recorded where that was asked for. */
+  readonly recordingObstacle?: string | undefined;
   /** Optimises, serialises and loads a graph. */
   compile(graph: Graph): Promise<Executable>;
 }
@@ -80,6 +82,8 @@ export interface EngineOptions {
    * or those that `move` numbers about. Default: all on a GPU.
    */
   lowKernels?: 'all' | 'move';
+  /** Where tensors stay on the device: record what a graph launches there, and launch it as one from the third run on. */
+  record?: boolean;
   /** On the CPU: tensors may stay in memory that JavaScript does not see, as they do on a GPU. For tests. */
   memoryApart?: boolean;
   /** A pass that is left out, to measure what it brings. */

@@ -66,6 +66,9 @@ export class NativeEngine implements Engine {
   #running = 0;
   #memory: DeviceMemory | undefined;
   #memoryObstacle: string | undefined;
+  #recordingObstacle: string | undefined;
+  /** Whether what is loaded from now on is recorded. */
+  #records = false;
   /** Of the device's memory, for ONNX Runtime. */
   #deviceInfo: Handle | undefined;
   /** Ops that the device has said not to know for 16-bit numbers. */
@@ -89,6 +92,10 @@ export class NativeEngine implements Engine {
     return this.#memoryObstacle;
   }
 
+  get recordingObstacle(): string | undefined {
+    return this.#recordingObstacle;
+  }
+
   /** Opens the device's memory, which must have been used before: see {@link cudaMemory}. */
   async openMemory(): Promise<void> {
     const { device = { provider: 'cpu' }, memoryApart } = this.options;
@@ -103,7 +110,30 @@ export class NativeEngine implements Engine {
       await this.#tryMemory(this.#memory);
     } catch (error) {
       this.#memory = undefined;
-      this.#memoryObstacle = error instanceof Error ? error.message.split('\n')[0]! : String(error);
+      this.#memoryObstacle = firstLine(error);
+    }
+    if (this.options.record && this.#memory) await this.#tryRecording();
+  }
+
+  /** Runs that were recorded must read what they are given then, not what they were given when they were. */
+  async #tryRecording(): Promise<void> {
+    this.#records = true;
+    try {
+      const g = new Builder(this.ops, 'recording-test');
+      g.output('y', g.mul(g.input('x', 'float32', [4]), g.input('by', 'float32', [])));
+      const executable = await this.compile(g.graph);
+      const x = view(Float32Array.of(1, 2, 3, 4), [4]);
+      const y = view(new Float32Array(4), [4]);
+      const results: number[] = [];
+      for (const by of [2, 3, 5, 7]) {
+        await executable.run({ x, by: view(Float32Array.of(by), []) }, { y });
+        results.push((y.data as Float32Array)[3]!);
+      }
+      await executable.release();
+      if (results.join() !== '8,12,20,28') throw new Error('what is recorded gives other results');
+    } catch (error) {
+      this.#records = false;
+      this.#recordingObstacle = firstLine(error);
     }
   }
 
@@ -180,16 +210,27 @@ export class NativeEngine implements Engine {
     const model = encodeModel(built.model, further);
     this.#workspace.reserve(plan.bytes, this.#running === 0);
     const { api, env } = this.#runtime;
-    try {
-      const options = this.#sessionOptions(optimized.name);
+    const create = async (isRecorded: boolean): Promise<Handle> => {
+      const options = this.#sessionOptions(optimized.name, isRecorded);
       const out = new BigUint64Array(1);
       try {
         await api.callAsync('CreateSessionFromArray', env, model, model.byteLength, options, out);
       } finally {
         api.release('SessionOptions', options);
       }
-      return new NativeExecutable(optimized, this.#runtime, out[0]!, {
+      return out[0]!;
+    };
+    try {
+      let staging = this.#records ? this.#memory : undefined;
+      const session = await create(staging !== undefined).catch((error) => {
+        // Part of this graph is computed on the host.
+        if (!staging) throw error;
+        staging = undefined;
+        return create(false);
+      });
+      return new NativeExecutable(optimized, this.#runtime, session, {
         plan,
+        staging,
         workspace: this.#workspace,
         profile: this.options.profile,
         // ONNX Runtime copies an input to the device when it is bound, not when it is run.
@@ -207,7 +248,7 @@ export class NativeEngine implements Engine {
     }
   }
 
-  #sessionOptions(graph: string): Handle {
+  #sessionOptions(graph: string, isRecorded: boolean): Handle {
     const { api } = this.#runtime;
     const { device = { provider: 'cpu' }, threads, profile } = this.options;
     const options = api.create('CreateSessionOptions');
@@ -222,7 +263,7 @@ export class NativeEngine implements Engine {
         api.call('AddSessionConfigEntry', options, 'session.set_denormal_as_zero', '1');
       }
       if (profile !== undefined) api.call('EnableProfiling', options, `${profile}-${graph}`);
-      if (device.provider === 'cuda') this.#appendCuda(options, device.deviceId);
+      if (device.provider === 'cuda') this.#appendCuda(options, device.deviceId, isRecorded);
       return options;
     } catch (error) {
       api.release('SessionOptions', options);
@@ -230,7 +271,7 @@ export class NativeEngine implements Engine {
     }
   }
 
-  #appendCuda(options: Handle, deviceId: number): void {
+  #appendCuda(options: Handle, deviceId: number, isRecorded: boolean): void {
     const { api } = this.#runtime;
     const cuda = api.create('CreateCUDAProviderOptions');
     try {
@@ -238,6 +279,7 @@ export class NativeEngine implements Engine {
         device_id: String(deviceId),
         arena_extend_strategy: 'kSameAsRequested',
         use_tf32: this.options.tf32 ? '1' : '0',
+        enable_cuda_graph: isRecorded ? '1' : '0',
       });
       const [keys, values] = [settings.map(([key]) => key), settings.map(([, value]) => value)];
       api.call('UpdateCUDAProviderOptions', cuda, api.strings(keys), api.strings(values), settings.length);
@@ -248,10 +290,17 @@ export class NativeEngine implements Engine {
   }
 }
 
+/** Numbers of recordings in this process; ONNX Runtime keeps 0 for itself. */
+let recordings = 0;
+
+const firstLine = (error: unknown) => (error instanceof Error ? error.message.split('\n')[0]! : String(error));
+
 interface ExecutableOptions {
   readonly plan: MemoryPlan;
   readonly workspace: Workspace;
   readonly profile: string | undefined;
+  /** Runs are recorded, with every tensor at its place in this memory: what is on the host has a place for each name. */
+  readonly staging: DeviceMemory | undefined;
   /** Host inputs are bound at every run, whether they are the same arrays or not. */
   readonly bindsAnew: boolean;
   /** Told when a run begins (1) and when it has ended (−1). */
@@ -270,6 +319,8 @@ class NativeExecutable implements Executable {
   /** What this run alone is fed. */
   #fed: TensorView[] = [];
   #planned: { generation: number; memory: unknown } | undefined;
+  /** Where what is on the host lies on the device, by what it is bound as; where runs are recorded. */
+  readonly #places = new Map<string, Uint8Array>();
 
   constructor(
     readonly graph: Graph,
@@ -289,12 +340,14 @@ class NativeExecutable implements Executable {
     for (const [name, value] of this.graph.outputs) this.#bind('BindOutput', name, value, outputs[name]);
     this.#bindPlanned();
     const { api } = this.#runtime;
+    await this.#stage('BindInput', inputs);
     const terminate = () => api.call('RunOptionsSetTerminate', this.#options);
     if (signal?.aborted) throw new TuneyardError('cancelled', 'cancelled.');
     signal?.addEventListener('abort', terminate, { once: true });
     this.options.onRunning(1);
     try {
       await api.run(this.#session, this.#options, this.#binding);
+      await this.#stage('BindOutput', outputs);
     } catch (error) {
       if (signal?.aborted) throw new TuneyardError('cancelled', 'cancelled.', { cause: error });
       throw engineError(error, `running graph ${this.graph.name}`);
@@ -315,18 +368,58 @@ class NativeExecutable implements Executable {
     api.release('RunOptions', this.#options);
     api.release('Session', this.#session);
     this.#bound.clear();
+    for (const place of this.#places.values()) this.options.staging?.release(place);
+    this.#places.clear();
+  }
+
+  /** Inputs to their places on the device, before a run; outputs from theirs, after it. */
+  async #stage(how: 'BindInput' | 'BindOutput', views: TensorViews): Promise<void> {
+    const { staging } = this.options;
+    if (!staging) return;
+    const names = how === 'BindInput' ? this.graph.inputs.map(({ name }) => name) : [...this.graph.outputs.keys()];
+    for (const name of names) {
+      const place = this.#places.get(`${how} ${name}`);
+      const address = place && staging.addressOf(place);
+      const { data } = views[name]!;
+      if (address === undefined || staging.addressOf(data) !== undefined) continue;
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      await (how === 'BindInput' ? staging.raw.copyIn(address, bytes) : staging.raw.copyOut(bytes, address));
+    }
+  }
+
+  /** The place on the device of what is bound as `key`, and on the host. */
+  #placeOf(key: string, { byteLength }: TensorData): Uint8Array {
+    let place = this.#places.get(key);
+    if (!place) {
+      // Its address alone: the system gives it no memory.
+      place = new Uint8Array(byteLength);
+      this.options.staging!.reserve(place);
+      this.#places.set(key, place);
+    }
+    return place;
   }
 
   #bind(how: 'BindInput' | 'BindOutput', name: string, type: TensorType, view: TensorView | undefined): void {
     const key = `${how} ${name}`;
+    const { staging, onDevice } = this.options;
     // What lies on the device may have moved since.
     const known = this.#bound.get(key);
-    if (view && known?.view === view && known.address === this.options.onDevice(view.data)?.address) return;
+    if (view && known?.view === view && known.address === onDevice(view.data)?.address) return;
     requireView(this.graph, name, type, view);
-    const address = this.#bindMemory(how, name, type, view.data);
+    const isStaged = staging !== undefined && onDevice(view.data) === undefined;
+    const data = isStaged ? this.#placeOf(key, view.data) : view.data;
+    if (staging && known && known.address === onDevice(data)?.address) return;
+    const address = this.#bindMemory(how, name, type, data);
+    if (staging) this.#recordAnew();
     if (address !== undefined || how === 'BindOutput' || !this.options.bindsAnew)
       this.#bound.set(key, { view, address });
     else this.#fed.push(view);
+  }
+
+  /** A recording holds for the addresses that it was made with. */
+  #recordAnew(): void {
+    recordings += 1;
+    this.#runtime.api.call('AddRunConfigEntry', this.#options, 'gpu_graph_id', String(recordings));
   }
 
   /** Values in between lie in the workspace; they are bound anew when that has grown. */

@@ -11,7 +11,7 @@ import type { Engine, EngineOptions } from './engine';
  */
 export async function openEngine(
   device: string,
-  options: Pick<EngineOptions, 'threads' | 'tf32' | 'memoryApart'> = {},
+  options: Pick<EngineOptions, 'threads' | 'tf32' | 'memoryApart' | 'record'> = {},
 ): Promise<Engine> {
   const { provider, deviceId = 0, label } = await chooseDevice(device);
   return createEngine(ops, {

@@ -49,6 +49,7 @@ const STATUS_FUNCTIONS = {
   BindOutput: [137, [P, S, P]],
   SetGlobalIntraOpNumThreads: [147, [P, 'int']],
   SetGlobalDenormalAsZero: [155, [P]],
+  AddRunConfigEntry: [165, [P, S, S]],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, [P, P]],
   CreateCUDAProviderOptions: [205, [P]],
   UpdateCUDAProviderOptions: [206, [P, P, P, 'size_t']],

@@ -86,7 +86,7 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
 
   // Only here: counting goes without ONNX Runtime, so that the editor can do it before anything is installed.
   const { openEngine } = await import('../engine/openEngine');
-  const engine = await openEngine(recipe.device, { tf32: recipe.tf32 });
+  const engine = await openEngine(recipe.device, { tf32: recipe.tf32, record: recipe.cuda_graphs });
   requirePrecision(engine, precisionOf(recipe));
   const arenas = openTrainingMemory(layout, recipe, engine);
   const arena = await loadParameters(prepared, signal, arenas);

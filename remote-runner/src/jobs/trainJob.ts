@@ -74,10 +74,11 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   onStage?.('Loading the weights');
   const { worldSize, localSize } = collective;
   const threads = worldSize > 1 ? Math.max(1, Math.floor(availableParallelism() / localSize)) : undefined;
-  const { tf32 } = recipe;
+  const { tf32, cuda_graphs: record } = recipe;
   const engine = await openEngine(deviceOfRank(recipe.device, collective), {
     ...(threads !== undefined && { threads }),
     tf32,
+    record,
   });
   const precision = precisionOf(recipe);
   requirePrecision(engine, precision);
@@ -161,6 +162,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     warn('nccl', `gradients go through the host’s memory, so that this run is slower: ${ncclObstacle}.`);
   if (engine.memoryObstacle !== undefined)
     warn('engine', `weights cross the bus at every step, so that this run is slower: ${engine.memoryObstacle}.`);
+  if (engine.recordingObstacle !== undefined) warn('engine', `"cuda_graphs" is not used: ${engine.recordingObstacle}.`);
   if (engine.fallback !== undefined)
     warn('engine', `ONNX Runtime's C API is not used, so that this run is slower: ${engine.fallback}.`);
 

@@ -149,6 +149,7 @@ export function planFingerprint(recipe: Recipe, train: readonly Sample[]): strin
     zero_stage: _zero,
     offload_optimizer: _offload,
     offload_param: _offloadParam,
+    cuda_graphs: _record,
     world_size,
     gradient_accumulation_steps,
     num_train_epochs: _epochs,

@@ -135,6 +135,11 @@ describe('a recipe that is wrong', () => {
       '"offload_param": true, "zero_stage": 2',
       '"zero_stage" must be 0 or 1 where "offload_param" is true, not 2.',
     ],
+    [
+      'recordings of several',
+      '"cuda_graphs": true, "world_size": 2',
+      '"cuda_graphs" must be false where "world_size" is above 1, not true.',
+    ],
     ['both', '"bf16": true, "fp16": true', '"fp16" must be false where "bf16" is true, not true.'],
     ['the only one', '"method": "lora"', '"method" must be "full", not the text "lora".'],
     ['device', '"device": "gpu"', '"device" must be "auto", "cpu", "cuda" or "cuda:N", not the text "gpu".'],

@@ -101,6 +101,15 @@ describe.each(['adamw', 'adafactor'] as const)('training in memory that JavaScri
     expect(apart.weights).toEqual(host.weights);
     expect(apart.bytes).toBeGreaterThan(3 * host.weights.byteLength);
     expect(engine.memory!.bytes).toBe(0);
+
+    // Where graphs are recorded, what comes from the host and goes there has its place on the device as well.
+    const recording = await createEngine(ops, { memoryApart: true, record: true });
+    expect(recording.recordingObstacle).toBeUndefined();
+    const recorded = await train(recording, optim, 12345);
+    expect(recorded.losses).toEqual(host.losses);
+    expect(recorded.weights).toEqual(host.weights);
+    expect(recorded.bytes).toBeGreaterThan(apart.bytes);
+    expect(recording.memory!.bytes).toBe(0);
   });
 });
 
