@@ -8,9 +8,13 @@
 import { parseArgs } from 'node:util';
 import { createEngine } from '@runner/engine/createEngine';
 import { type Executable, type TensorViews, view } from '@runner/engine/engine';
-import type { Builder } from '@runner/graph/builder';
+import { Builder } from '@runner/graph/builder';
+import type { Value } from '@runner/graph/ir';
 import { FUSIONS } from '@runner/graph/passes/index';
-import { newBuilder, ops } from '@runner/ops/index';
+import { causalAttention } from '@runner/models/attention';
+import { ops } from '@runner/ops/index';
+import { type OpDef, type OpRegistry, unsupportedGradient } from '@runner/ops/op';
+import { likeFirstFloat } from '@runner/ops/typeRules';
 import { median } from './lib/statistics';
 import { openTraining } from './lib/trainingSetup';
 
@@ -50,14 +54,24 @@ for (const without of FUSIONS) {
 
 const TOKENS = 1024;
 const WIDTH = 768;
-const engine = await createEngine(ops);
+
+/** ONNX Runtime's own attention: [B, T, heads · d] each; nothing of it is kept for a backward half. */
+const fusedAttention: OpDef = {
+  name: 'MultiHeadAttention',
+  domain: 'com.microsoft',
+  infer: likeFirstFloat,
+  gradient: unsupportedGradient('it is measured only'),
+  examples: [],
+};
+const known: OpRegistry = new Map([...ops, [fusedAttention.name, fusedAttention]]);
+const engine = await createEngine(known);
 
 async function compiled(
   name: string,
   shapes: Readonly<Record<string, readonly number[]>>,
   write: (g: Builder, inputs: Record<string, ReturnType<Builder['input']>>) => void,
 ): Promise<() => Promise<void>> {
-  const g = newBuilder(name);
+  const g = new Builder(known, name);
   const inputs = Object.fromEntries(
     Object.entries(shapes).map(([key, shape]) => [key, g.input(key, 'float32', shape)]),
   );
@@ -88,5 +102,26 @@ const apart = await compiled('q-k-v', { x, q: square, k: square, v: square }, (g
 const [one, three] = await inTurns(qkv, apart, 10 * rounds);
 report('query, key and value as one product', one, three);
 not_done.qkv = rounded(three / one);
+
+const HEADS = 12;
+for (const [batch, length] of [
+  [8, 128],
+  [1, 1024],
+] as const) {
+  const qkvShapes = { q: [TOKENS, WIDTH], k: [TOKENS, WIDTH], v: [TOKENS, WIDTH] };
+  const theirs = await compiled('fused-attention', qkvShapes, (g, inputs) => {
+    const parts = Object.values(inputs).map((part) => g.reshape(part, [batch, length, WIDTH]));
+    g.output('y', g.apply(fusedAttention.name, parts, { num_heads: HEADS, unidirectional: 1 }));
+  });
+  const ours = await compiled('attention', qkvShapes, (g, inputs) => {
+    const heads = Object.values(inputs).map((part) => g.reshape(part, [TOKENS, HEADS, WIDTH / HEADS]));
+    const [q, k, v] = heads as [Value, Value, Value];
+    const attend = causalAttention(g, { batch, length });
+    g.output('y', attend(q, k, v, { layer: 0, scale: 1 / Math.sqrt(WIDTH / HEADS) }));
+  });
+  const [fused, plain] = await inTurns(theirs, ours, 10 * rounds);
+  report(`attention of ${batch} × ${length} as one op, forward`, fused, plain);
+  not_done[`attention_${batch}x${length}`] = rounded(plain / fused);
+}
 
 console.log(JSON.stringify({ bench: 'fusions', passes, not_done }));

@@ -52,6 +52,29 @@ describe.skipIf(sshdMissing)(`host keys${sshdMissing ? ` (${sshdMissing})` : ''}
     await expect(stat(known)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  it.each([true, false])(
+    'an answer (%s) that comes when the connection has ended is nobody’s any more',
+    async (trusted) => {
+      let answer: (trusted: boolean) => void = () => {};
+      const one = person();
+      const asked = new Promise<void>((resolve) => {
+        one.trustHostKey = () => {
+          resolve();
+          return new Promise((answered) => {
+            answer = answered;
+          });
+        };
+      });
+      const failing = failure(one);
+      await asked;
+      sshd.dropConnections();
+      expect(await failing).toMatchObject({ code: 'connection_failed' });
+      answer(trusted);
+      // An error that nobody catches would end the test run.
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    },
+  );
+
   it('with HashKnownHosts the name is remembered so that only who knows it finds it', async () => {
     expect(await connect(person({ trustHostKey: [true] }), 'HashKnownHosts yes')).toBe('hi\n');
     const text = await readFile(known, 'utf8');

@@ -75,14 +75,18 @@ export async function connectHop(
             keepaliveCountMax: settings.aliveCountMax,
             algorithms: { serverHostKey: serverHostKey as never },
             hostVerifier: (key: Buffer, verify: (valid: boolean) => void) => {
+              // While a person was being asked the connection may have ended: nobody waits for an answer then.
+              const answer = (valid: boolean) => {
+                if (!stream.destroyed) verify(valid);
+              };
               hostKeys.check(key).then(
                 () => {
                   verified = true;
-                  verify(true);
+                  answer(true);
                 },
                 (error: TuneyardError) => {
                   fail(error);
-                  verify(false);
+                  answer(false);
                 },
               );
             },

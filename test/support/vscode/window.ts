@@ -18,6 +18,9 @@ export class Window {
   }
 
   async reload(): Promise<void> {
+    // VS Code keeps its state when the window loses focus; in a browser there is no time for that later.
+    await this.page.evaluate(`document.hasFocus = () => false; window.dispatchEvent(new Event('blur'));`);
+    await this.page.waitForTimeout(500);
     await this.page.reload();
     await this.page.locator('.activitybar .action-label[aria-label="Tuneyard"]').waitFor();
     await this.page.locator('.statusbar-item').getByText('Activating Extensions').waitFor({ state: 'hidden' });
