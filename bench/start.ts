@@ -42,7 +42,7 @@ for (const [name, [layers, hidden, batch, length]] of Object.entries(SHAPES)) {
     checkpointing: false,
   });
   const head = newBuilder('head');
-  buildHeadTraining(head, { rows: chunkSizes(shape.tokens, 32000)[0]!, hidden, vocab: 32000 }, false);
+  buildHeadTraining(head, { rows: chunkSizes(shape.tokens, 32000)[0]!, hidden, vocab: 32000 }, 'first');
   lap('build and differentiate');
   for (const graph of [...forward, ...backward, head.graph]) {
     const optimized = optimize(graph, ops);

@@ -140,6 +140,29 @@ export const datasetSchema = z
   })
   .describe('The data to train on.');
 
+const loraSchema = z
+  .strictObject({
+    r: positiveInt.default(8).describe('Rank of the adapter’s matrices.'),
+    lora_alpha: z.number().positive().default(8).describe('What the adapter adds is multiplied by lora_alpha / r.'),
+    lora_dropout: z.number().min(0).lt(1).default(0).describe('Share of what goes into the adapter that is dropped.'),
+    target_modules: z
+      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+      .optional()
+      .describe(
+        'Which matrices get an adapter: ends of their names, a regular expression for the whole name, or "all-linear". Default: PEFT’s for the architecture.',
+      ),
+    bias: z
+      .enum(['none', 'all', 'lora_only'])
+      .default('none')
+      .describe('Biases that are trained as well: none, all, or those of the matrices with an adapter.'),
+    modules_to_save: z
+      .array(z.string().min(1))
+      .default([])
+      .describe('Further modules, by the ends of their names, that are trained whole and saved with the adapter.'),
+    use_rslora: z.boolean().default(false).describe('Multiply by lora_alpha / √r in place of lora_alpha / r.'),
+  })
+  .describe('Low-rank adapters (LoRA), as PEFT has them.');
+
 export const generationSchema = z
   .strictObject({
     prompts: z
@@ -193,10 +216,14 @@ export const recipeSchema = z
       .string()
       .min(1)
       .describe(
-        'The base model: a folder in Hugging Face’s format, or a hub name such as "roneneldan/TinyStories-33M".',
+        'The base model: a folder in Hugging Face’s format, or a hub name such as "roneneldan/TinyStories-33M". An adapter stands for its base with it.',
       ),
     revision: z.string().optional().describe('Branch, tag or commit of a hub model.'),
-    method: z.enum(['full']).default('full').describe('How to train: `full` changes every weight.'),
+    method: z
+      .enum(['full', 'lora'])
+      .default('full')
+      .describe('How to train: `full` changes every weight, `lora` a small adapter beside them.'),
+    lora: loraSchema.default(() => loraSchema.parse({})),
     dataset: z.union([z.string().min(1), datasetSchema]).describe('The data: a file, or an object with more to say.'),
     device: z
       .string()
@@ -339,5 +366,6 @@ export const recipeSchema = z
 export type DatasetRecipe = z.infer<typeof datasetSchema>;
 export type RowFilter = z.infer<typeof filterSchema>;
 export type GenerationRecipe = z.infer<typeof generationSchema>;
+export type LoraRecipe = z.infer<typeof loraSchema>;
 /** A recipe with every default filled in. */
 export type Recipe = z.infer<typeof recipeSchema>;

@@ -17,6 +17,11 @@ export function pickMethod(step: {
       detail: l10n.t('Changes every weight: learns most, and small models have the room for it'),
       value: DEFAULT_METHOD,
     },
+    {
+      label: `$(extensions) ${l10n.t('Adapter (LoRA)')}`,
+      detail: l10n.t('Trains a small part beside the weights: large models in little memory, saved as a few megabytes'),
+      value: 'lora',
+    },
   ];
   return pickStep({ ...step, placeholder: l10n.t('How shall it learn?'), items });
 }

@@ -75,6 +75,7 @@ export function proposeRecipe({ dataset, data, model, method }: ProposalInput): 
       comment: datasetComment(data),
     },
     { key: 'method', value: method },
+    ...(method === 'lora' ? [LORA()] : []),
     {
       key: 'max_length',
       value: maxLength,
@@ -93,8 +94,8 @@ export function proposeRecipe({ dataset, data, model, method }: ProposalInput): 
     },
     {
       key: 'learning_rate',
-      value: new Literal(learningRate(model.parameters)),
-      comment: rateComment(model.parameters),
+      value: new Literal(method === 'lora' ? LORA_RATE : learningRate(model.parameters)),
+      comment: method === 'lora' ? loraRateComment() : rateComment(model.parameters),
     },
     { key: 'lr_scheduler_type', value: 'cosine' },
     { key: 'warmup_ratio', value: 0.05 },
@@ -191,6 +192,17 @@ function rateComment(parameters: number | undefined): string {
     ? l10n.t('The usual rate for changing every weight. Lower it if the loss jumps, raise it if it hardly falls.')
     : l10n.t('For {0} million weights. Lower it if the loss jumps, raise it if it hardly falls.', millions(parameters));
 }
+
+/** Adapters begin at nothing and take larger steps than weights do. */
+const LORA_RATE = '2e-4';
+const loraRateComment = () =>
+  l10n.t('The usual rate for adapters. Lower it if the loss jumps, raise it if it hardly falls.');
+
+const LORA = (): Entry => ({
+  key: 'lora',
+  value: { r: 16, lora_alpha: 32, lora_dropout: 0.05, target_modules: 'all-linear' },
+  comment: l10n.t('An adapter beside every matrix. A larger "r" learns more and takes more memory.'),
+});
 
 function millions(parameters: number): string {
   const value = parameters / 1e6;

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { EvalEvent, LogEvent, RunEvent } from '@protocol/events';
+import type { EvalEvent, LogEvent, RunEvent, StartEvent } from '@protocol/events';
 import { Random } from '@runner/data/random';
 import { gpt2 } from '@runner/models/gpt2';
 import { initializeParameters } from '@runner/models/initialize';
@@ -77,6 +77,8 @@ beforeAll(async () => {
     const content = JSON.stringify(recipe({ [precision]: true, max_steps: 5 }));
     await writeFile(join(folder, `${precision}.tune.json`), content);
   }
+  const lora = { r: 4, lora_alpha: 16, lora_dropout: 0.1, target_modules: 'all-linear', bias: 'all' };
+  await writeFile(join(folder, 'lora.tune.json'), JSON.stringify(recipe({ method: 'lora', lora, max_steps: 5 })));
 });
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -112,7 +114,10 @@ function numbers(name: string) {
   return found;
 }
 
-const finalWeights = (name: string) => readFileSync(join(runDir(name), 'model', 'model.safetensors'));
+const finalWeights = (name: string) => {
+  const [adapter, model] = ['adapter_model', 'model'].map((file) => join(runDir(name), 'model', `${file}.safetensors`));
+  return readFileSync(existsSync(adapter!) ? adapter! : model!);
+};
 
 function expectSameRun(resumed: string, whole: string): void {
   expect(numbers(resumed)).toEqual(numbers(whole));
@@ -201,6 +206,19 @@ describe('a run that is asked to stop', () => {
     },
   );
 
+  it('goes on so with an adapter, on the host and where weights are in a device’s memory, whole or by layer', async () => {
+    expect((await tuneyard(train('lora', 'lora'))).status).toBe(0);
+    await stopAndResume('lora', 'stopped-lora');
+    expectSameRun('stopped-lora', 'lora');
+    const start = events('lora').find((event) => event.type === 'start') as StartEvent;
+    expect(start.trainable_parameters).toBeLessThan(0.5 * start.parameters);
+    vi.stubEnv('TUNEYARD_MEMORY', 'apart');
+    for (const key of ['offload_optimizer', 'offload_param'])
+      expect((await tuneyard(train('lora', key, '--set', `${key}=true`))).status).toBe(0);
+    vi.unstubAllEnvs();
+    for (const key of ['offload_optimizer', 'offload_param']) expectSameRun(key, 'lora');
+  });
+
   it('goes on so where weights and moments are in a device’s memory, and saves and writes texts from there', async () => {
     const prompts = ['--set', 'generation={"prompts": ["the mage"], "max_new_tokens": 6}'];
     vi.stubEnv('TUNEYARD_MEMORY', 'apart');
@@ -228,6 +246,42 @@ describe('a run that is asked to stop', () => {
     vi.unstubAllEnvs();
     expectSameRun('offloaded', 'near');
     expectSameRun('streamed', 'near');
+  });
+});
+
+describe('the adapter of a run', () => {
+  const last = (name: string) => (events(name).findLast((event) => event.type === 'eval') as EvalEvent).eval_loss;
+
+  it('is evaluated, merged and trained further as any model', async () => {
+    const said = await tuneyard(['eval', runDir('lora'), '--json']);
+    expect(JSON.parse(said.stdout).eval_loss / last('lora')).toBeCloseTo(1, 5);
+
+    const merged = join(folder, 'merged');
+    expect(await tuneyard(['export', runDir('lora'), '--out', merged])).toMatchObject({ status: 0, stderr: '' });
+    const recipeFile = join(folder, 'lora.tune.json');
+    const again = await tuneyard(['eval', merged, '--recipe', recipeFile, '--json']);
+    expect(JSON.parse(again.stdout).eval_loss / last('lora')).toBeCloseTo(1, 5);
+
+    // With a learning rate of nothing it stays what it was; another adapter than the recipe's is refused.
+    const further = [...train('lora', 'further'), '--set', `model=${join(runDir('lora'), 'model')}`];
+    expect(await tuneyard([...further, '--set', 'learning_rate=1e-30'])).toMatchObject({ status: 0, stderr: '' });
+    expect(last('further') / last('lora')).toBeCloseTo(1, 6);
+    const other = await tuneyard([...train('lora', 'other'), ...further.slice(-2), '--set', 'lora.r=3']);
+    expect(other.status).toBe(2);
+    expect(other.stderr).toContain('has "r": 4, the recipe 3; make "lora" the same.');
+
+    // Trained whole, it begins as base and adapter in one.
+    const whole = [
+      ...train('lora', 'whole-lora'),
+      ...further.slice(-2),
+      '--set',
+      'method=full',
+      '--set',
+      'learning_rate=1e-30',
+    ];
+    expect(await tuneyard(whole)).toMatchObject({ status: 0, stderr: '' });
+    expect(last('whole-lora') / last('lora')).toBeCloseTo(1, 5);
+    expect(existsSync(join(runDir('whole-lora'), 'model', 'model.safetensors'))).toBe(true);
   });
 });
 

@@ -1,24 +1,65 @@
 /** What the runner makes of a reference model: logits, loss and gradients, for the tests and for `bench parity`. */
+import { recipeSchema } from '@protocol/recipe';
 import { type Batch, collate } from '@runner/data/collate';
 import { type TensorView, view } from '@runner/engine/engine';
 import { NativeEngine } from '@runner/engine/native';
-import { buildLogits, HEAD } from '@runner/heads/causalLm';
-import { loadParameters, openModel } from '@runner/models/loadModel';
+import { buildLogits, HEAD, headShape } from '@runner/heads/causalLm';
+import { prepareMethod } from '@runner/methods/index';
+import { continueAdapter, openAdapter } from '@runner/methods/peftAdapter';
+import type { CausalLm } from '@runner/models/causalLm';
+import { loadParameters, openModel, readParameters } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
-import { Arena, layoutArena } from '@runner/train/arena';
+import { Arena, joined, layoutArena, type ParameterSet } from '@runner/train/arena';
 import { BODY, buildEvaluation } from '@runner/train/bodyProgram';
 import { TrainStep } from '@runner/train/trainStep';
-import { deviation, modelDirOf, type ReferenceBatch, type ReferenceCase, type ReferenceModel } from './fixtures';
+import {
+  type AdapterName,
+  adapterDirOf,
+  deviation,
+  modelDirOf,
+  type ReferenceBatch,
+  type ReferenceCase,
+  type ReferenceModel,
+  readAdapter,
+} from './fixtures';
 
-export type OpenedReference = Awaited<ReturnType<typeof openReference>>;
+export interface OpenedReference {
+  readonly model: CausalLm;
+  readonly parameters: ParameterSet;
+  /** Of what is trained. */
+  readonly gradients: Arena;
+  readonly engine: NativeEngine;
+  readonly step: TrainStep;
+}
 
-export async function openReference(name: ReferenceModel) {
+export async function openReference(name: ReferenceModel): Promise<OpenedReference> {
   const { model, ...opened } = await openModel(modelDirOf(name));
   const parameters = await loadParameters({ model, ...opened });
   const gradients = new Arena(layoutArena(model.parameters));
   const engine = new NativeEngine(ops);
   const step = new TrainStep({ engine, newBuilder, model, parameters, gradients });
   return { model, parameters, gradients, engine, step };
+}
+
+/** A reference adapter beside its base model, as a run trains it. */
+export async function openAdapted(name: AdapterName): Promise<OpenedReference> {
+  const { model: base, options } = readAdapter(name);
+  const opened = await openModel(modelDirOf(base));
+  const recipe = recipeSchema.parse({ model: base, dataset: 'samples', method: 'lora', lora: options });
+  const method = prepareMethod(opened.model, recipe, base);
+  const { model, trainable } = method;
+  const trained = new Arena(layoutArena(model.parameters.filter((parameter) => trainable.has(parameter.name))));
+  const frozen = new Arena(layoutArena(model.parameters.filter((parameter) => !trainable.has(parameter.name))));
+  await readParameters(opened, frozen);
+  const adapter = await openAdapter(adapterDirOf(name));
+  await continueAdapter(adapter!, trained, method.adapter!.savedName, recipe.lora);
+  const parameters = joined(trained, frozen);
+  const gradients = new Arena(trained.layout);
+  const engine = new NativeEngine(ops);
+  return {
+    ...{ model, parameters, gradients, engine },
+    step: new TrainStep({ engine, newBuilder, model, parameters, gradients }),
+  };
 }
 
 /** The batch as the loop would feed it, padded as the fixture is. */
@@ -50,12 +91,12 @@ export async function logitsOf({ model, parameters, engine }: OpenedReference, b
     [BODY.ids]: view(inputIds, [rows]),
     [BODY.positions]: view(positions, [rows]),
   };
-  for (const tensor of parameters.layout.tensors) inputs[tensor.name] = parameters.view(tensor.name);
+  for (const tensor of parameters.tensors) inputs[tensor.name] = parameters.view(tensor.name);
   await body.run(inputs, { [BODY.hidden]: hidden });
   await body.release();
 
   const g = newBuilder('logits');
-  buildLogits(g, { rows, hidden: model.hiddenSize, vocab: model.vocabSize });
+  buildLogits(g, headShape(model, rows));
   const head = await engine.compile(g.graph);
   const data = new Float32Array(rows * model.vocabSize);
   const logits = view(data, [rows, model.vocabSize]);
@@ -79,7 +120,9 @@ export interface GradientDeviation {
 
 export async function gradientDeviations(
   { step, gradients }: OpenedReference,
-  { batches, tensors }: ReferenceCase,
+  { batches, tensors }: Pick<ReferenceCase, 'batches' | 'tensors'>,
+  /** The name in the fixture. */
+  named = (parameter: string) => parameter,
 ): Promise<GradientDeviation[]> {
   const names = gradients.layout.tensors.map(({ name }) => name);
   const accumulate = (n: number) => {
@@ -88,11 +131,15 @@ export async function gradientDeviations(
   };
   const alone = new Map<string, number>();
   await accumulate(0);
-  for (const name of names) alone.set(name, deviation(gradients.slice(name), await tensors.read(`0.grad.${name}`)));
+  for (const name of names)
+    alone.set(name, deviation(gradients.slice(name), await tensors.read(`0.grad.${named(name)}`)));
   await accumulate(1);
   const found: GradientDeviation[] = [];
   for (const parameter of names) {
-    const [first, second] = [await tensors.read(`0.grad.${parameter}`), await tensors.read(`1.grad.${parameter}`)];
+    const [first, second] = [
+      await tensors.read(`0.grad.${named(parameter)}`),
+      await tensors.read(`1.grad.${named(parameter)}`),
+    ];
     const sum = first.map((x, i) => x + second[i]!);
     found.push({ parameter, alone: alone.get(parameter)!, added: deviation(gradients.slice(parameter), sum) });
   }

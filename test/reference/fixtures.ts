@@ -15,6 +15,16 @@ export const REFERENCE_MODELS = [
   'gpt2-drop',
   'gpt-neo-a',
   'gpt-neo-b',
+  'llama-a',
+  'llama-b',
+  'llama-c',
+  'mistral-a',
+  'qwen2-a',
+  'qwen3-a',
+  'gemma2-a',
+  'gemma3-a',
+  'phi3-a',
+  'phi3-b',
 ] as const;
 /** Those whose gradients can be compared: training draws dropout masks, which are not torch's. */
 export const GRADIENT_MODELS = REFERENCE_MODELS.filter((name) => name !== 'gpt2-drop');
@@ -88,6 +98,25 @@ export async function readCase(name: ReferenceModel): Promise<ReferenceCase> {
     tensors: await readTensors(`cases/${name}`),
   };
 }
+
+/** LoRA adapters that PEFT made and saved. */
+export const ADAPTERS = ['lora-gpt2', 'lora-llama', 'lora-qwen'] as const;
+export type AdapterName = (typeof ADAPTERS)[number];
+
+export interface ReferenceAdapter {
+  model: ReferenceModel;
+  /** A recipe's `lora`. */
+  options: Record<string, unknown>;
+  batches: ReferenceBatch[];
+  /** Deviation of the logits when the adapter is merged. */
+  merged: number;
+}
+
+export const adapterDirOf = (name: AdapterName): string => pathOf(`adapters/${name}`);
+export const readAdapter = (name: AdapterName): ReferenceAdapter => readJson(`adapters/${name}/reference.json`);
+/** As {@link ReferenceCase.tensors}; gradients go by PEFT's names of parameters. */
+export const readAdapterTensors = (name: AdapterName): Promise<ReferenceTensors> =>
+  readTensors(`adapters/${name}/reference`);
 
 export interface ReferenceSample {
   input_ids: number[];

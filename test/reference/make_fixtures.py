@@ -4,7 +4,7 @@
     python test/reference/make_fixtures.py            # everything
     python test/reference/make_fixtures.py cases      # only some parts
 
-Parts, in order: cases (models, logits, loss, gradients), optimizers, schedules, processors, generations, training, precisions, chats.
+Parts, in order: cases (models, logits, loss, gradients), adapters, optimizers, schedules, processors, generations, training, precisions, chats.
 Everything but precisions is float32 on one CPU thread with fixed seeds; README.md beside this file says what each file holds.
 The product and its tests never run Python: they read the committed files under fixtures/.
 """
@@ -20,10 +20,11 @@ from maker.common import FIXTURES, prepare, write_versions  # noqa: E402
 def main(names: list[str]) -> None:
     prepare()
     # Imported late: transformers reads the environment that prepare() sets.
-    from maker import cases, chats, generations, optimizers, processors, schedules, training
+    from maker import adapters, cases, chats, generations, optimizers, processors, schedules, training
 
     parts = {
         "cases": cases.make,
+        "adapters": adapters.make,
         "optimizers": optimizers.make,
         "schedules": schedules.make,
         "processors": processors.make,

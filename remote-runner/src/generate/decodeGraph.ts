@@ -4,7 +4,7 @@
  */
 import type { Builder } from '../graph/builder';
 import type { Graph, Value } from '../graph/ir';
-import { causalAttention } from '../models/attention';
+import { capped, causalAttention } from '../models/attention';
 import type { Attend, CausalLm } from '../models/causalLm';
 import { parameterInputs } from '../models/parameterInputs';
 
@@ -43,7 +43,7 @@ export function buildPrefill(g: Builder, model: CausalLm, { batch, length }: { b
     onKeyValue: (layer, key, value) => outputKeyValue(g, layer, key, value),
   });
   const { hidden, param } = body(g, model, [batch, length], attend);
-  g.output(DECODE.logits, g.gemm(g.gather(hidden, last), param(model.headWeight), null, { transB: true }));
+  outputLogits(g, model, g.gather(hidden, last), param);
   return g.graph;
 }
 
@@ -64,7 +64,7 @@ export function buildStep(
     }
     return found;
   };
-  const attend: Attend = (q, k, v, { layer, scale, window = Number.POSITIVE_INFINITY }) => {
+  const attend: Attend = (q, k, v, { layer, scale, softcap, window = Number.POSITIVE_INFINITY }) => {
     // With one token a row, heads lie in memory as attention wants them: no transposes.
     const query = g.reshape(q, [rows, kvHeads, groups, headDim]);
     const key = g.reshape(k, [rows, kvHeads, 1, headDim]);
@@ -74,17 +74,22 @@ export function buildStep(
     const pastKey = g.input(DECODE.pastKey(layer), 'float32', past);
     const pastValue = g.input(DECODE.pastValue(layer), 'float32', past);
     // The cache is never joined with the new token: only the scores are, a headDim-th of the bytes.
-    const pastScores = g.fusedMatMul(query, pastKey, { transB: true, alpha: scale });
+    const pastScores = capped(g, g.fusedMatMul(query, pastKey, { transB: true, alpha: scale }), softcap);
     const masked = g.add(pastScores, mask(window > capacity ? Number.POSITIVE_INFINITY : window));
-    const newScore = g.fusedMatMul(query, key, { transB: true, alpha: scale });
+    const newScore = capped(g, g.fusedMatMul(query, key, { transB: true, alpha: scale }), softcap);
     const probabilities = g.softmax(g.concat([masked, newScore], 3));
     const [ofPast, ofNew] = g.split(probabilities, [capacity, 1], 3) as [Value, Value];
     const context = g.add(g.matMul(ofPast, pastValue), g.mul(ofNew, value));
     return g.reshape(context, [rows, model.heads * headDim]);
   };
   const { hidden, param } = body(g, model, [rows, 1], attend);
-  g.output(DECODE.logits, g.gemm(hidden, param(model.headWeight), null, { transB: true }));
+  outputLogits(g, model, hidden, param);
   return { graph: g.graph, windows: [...masks.keys()] };
+}
+
+function outputLogits(g: Builder, model: CausalLm, hidden: Value, param: (name: string) => Value): void {
+  const logits = g.gemm(hidden, param(model.headWeight), null, { transB: true });
+  g.output(DECODE.logits, capped(g, logits, model.logitSoftcap));
 }
 
 function outputKeyValue(g: Builder, layer: number, key: Value, value: Value): void {

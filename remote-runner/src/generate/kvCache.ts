@@ -1,7 +1,7 @@
 /** Text generation's {@link Decoder} on compiled graphs, with the key/value cache in host memory. */
 import { TuneyardError } from '@protocol/errors';
 import { type TensorView, view } from '../engine/engine';
-import type { Arena } from '../train/arena';
+import type { ParameterSet } from '../train/arena';
 import { hashArena } from '../train/hashArena';
 import { DECODE } from './decodeGraph';
 import type { Decoder, DecodeState } from './decoder';
@@ -10,7 +10,9 @@ import { emptyView, KvCacheTensors, type NewKeyValues, newKeyValues } from './kv
 
 export interface DecoderOptions extends KvCacheProgramOptions {
   /** Read in place, never copied. They must not change while a text is generated. */
-  readonly parameters: Arena;
+  readonly parameters: ParameterSet;
+  /** The name of the weights, where it is known; default: their hash. */
+  readonly weights?: string;
   /** Compiled programs to share with other decoders of the same model; whoever made them releases them. */
   readonly programs?: KvCachePrograms | undefined;
 }
@@ -28,10 +30,10 @@ export function createDecoder(options: DecoderOptions): ReleasableDecoder {
   const { model, parameters } = options;
   const programs = options.programs ?? new KvCachePrograms(options);
   const views: Record<string, TensorView> = {};
-  for (const { name } of parameters.layout.tensors) views[name] = parameters.view(name);
+  for (const { name } of parameters.tensors) views[name] = parameters.view(name);
   const core: DecoderCore = { ...options, programs, views };
   return {
-    weights: hashArena(parameters),
+    weights: options.weights ?? hashArena(parameters),
     vocabSize: model.vocabSize,
     maxLength: model.maxPositions,
     prefill: (prompts, beams, capacity) => prefill(core, prompts, beams, capacity),

@@ -22,6 +22,8 @@ export const CASTS: Readonly<Record<string, CastRule>> = {
   Exp: 'float32',
   Log: 'float32',
   Pow: 'float32',
+  Cos: 'float32',
+  Sin: 'float32',
   Sqrt: 'float32',
   Reciprocal: 'float32',
   Div: 'float32',

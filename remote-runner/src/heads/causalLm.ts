@@ -6,13 +6,25 @@
 import { grad } from '../autodiff/grad';
 import type { Builder } from '../graph/builder';
 import { GraphError, type Value } from '../graph/ir';
+import { capped } from '../models/attention';
+import type { CausalLm } from '../models/causalLm';
 
 export interface HeadShape {
   /** Positions in the chunk. */
   readonly rows: number;
   readonly hidden: number;
   readonly vocab: number;
+  /** Logits z become c · tanh(z / c). */
+  readonly softcap?: number | undefined;
 }
+
+/** The head of a model over so many positions. */
+export const headShape = (model: CausalLm, rows: number): HeadShape => ({
+  rows,
+  hidden: model.hiddenSize,
+  vocab: model.vocabSize,
+  softcap: model.logitSoftcap,
+});
 
 /** Names of the head graph's inputs and outputs. */
 export const HEAD = {
@@ -45,11 +57,18 @@ export function buildHeadLoss(g: Builder, shape: HeadShape): void {
 }
 
 /**
- * Loss and gradients. With `accumulate`, the weight's gradient is added to what is there. The share of the target
- * tokens in it comes as rows: see {@link loss}.
+ * Loss and gradients. The weight's gradient is written (`first`), added to what is there (`more`), or not wanted
+ * (`frozen`). The share of the target tokens in it comes as rows: see {@link loss}.
  */
-export function buildHeadTraining(g: Builder, shape: HeadShape, accumulate: boolean): void {
+export function buildHeadTraining(g: Builder, shape: HeadShape, mode: 'first' | 'more' | 'frozen'): void {
   const { value, hidden, weight, blocks } = loss(g, shape);
+  if (mode === 'frozen') {
+    const [dHidden] = grad(g, value, [hidden]).gradients;
+    if (!dHidden) throw new GraphError('the loss does not depend on the head');
+    g.output(HEAD.loss, value);
+    g.output(HEAD.dHidden, dHidden);
+    return;
+  }
   const { gradients, sparse } = grad(g, value, [hidden, ...blocks, weight], { rowSparse: new Set([weight]) });
   const [dHidden, ...dBlocks] = gradients;
   const target = sparse.get(weight)?.[0];
@@ -57,7 +76,7 @@ export function buildHeadTraining(g: Builder, shape: HeadShape, accumulate: bool
   g.output(HEAD.loss, value);
   g.output(HEAD.dHidden, dHidden);
   for (const [i, block] of blocks.entries()) {
-    const soFar = accumulate ? g.input(HEAD.dWeightSoFar(i), 'float32', block.shape) : null;
+    const soFar = mode === 'more' ? g.input(HEAD.dWeightSoFar(i), 'float32', block.shape) : null;
     g.output(HEAD.dWeight(i), soFar ? g.add(dBlocks[i]!, soFar) : dBlocks[i]!);
   }
   g.output(HEAD.dRowIndices, target.indices);
@@ -68,7 +87,7 @@ export function buildHeadTraining(g: Builder, shape: HeadShape, accumulate: bool
 export function buildLogits(g: Builder, shape: HeadShape): void {
   const hidden = g.input(HEAD.hidden, 'float32', [shape.rows, shape.hidden]);
   const weight = g.input(HEAD.weight, 'float32', [shape.vocab, shape.hidden]);
-  g.output('logits', g.gemm(hidden, weight, null, { transB: true }));
+  g.output('logits', capped(g, g.gemm(hidden, weight, null, { transB: true }), shape.softcap));
 }
 
 /**
@@ -76,7 +95,7 @@ export function buildLogits(g: Builder, shape: HeadShape): void {
  * so its gradient is rows of [rows, hidden], and softmax − one-hot, a pass over [rows, vocab], is never formed.
  * The sum is taken over blocks of the vocabulary and then over the blocks' sums.
  */
-function loss(g: Builder, { rows, hidden: width, vocab }: HeadShape) {
+function loss(g: Builder, { rows, hidden: width, vocab, softcap }: HeadShape) {
   const hidden = g.input(HEAD.hidden, 'float32', [rows, width]);
   const weight = g.input(HEAD.weight, 'float32', [vocab, width]);
   const targets = g.input(HEAD.targets, 'int64', [rows]);
@@ -84,10 +103,10 @@ function loss(g: Builder, { rows, hidden: width, vocab }: HeadShape) {
   const blocks = vocabularyBlocks(vocab).map(({ size }, i) => g.input(HEAD.weightBlock(i), 'float32', [size, width]));
   const value = g.scope('loss', () => {
     const logSumExp = (logits: Value) => g.apply('LogSumExp', [logits]);
-    const sums = blocks.map((block) => logSumExp(g.gemm(hidden, block, null, { transB: true })));
+    const sums = blocks.map((block) => logSumExp(capped(g, g.gemm(hidden, block, null, { transB: true }), softcap)));
     const column = (sum: Value) => g.reshape(sum, [rows, 1]);
     const sum = sums.length === 1 ? sums[0]! : logSumExp(g.concat(sums.map(column), 1));
-    const own = targetLogits(g, hidden, g.gather(weight, targets));
+    const own = capped(g, targetLogits(g, hidden, g.gather(weight, targets)), softcap);
     return g.reduceSum(g.mul(g.sub(sum, own), weights), [0]);
   });
   return { value, hidden, weight, blocks };

@@ -10,10 +10,10 @@ import { planMemory } from '../graph/memoryPlan';
 import { buildModel } from '../graph/onnx';
 import { optimize } from '../graph/passes/index';
 
-import { buildHeadTraining, chunkSizes } from '../heads/causalLm';
+import { buildHeadTraining, chunkSizes, headShape } from '../heads/causalLm';
 import { freeDiskBytes } from '../hub/diskSpace';
+import { prepareMethod } from '../methods/index';
 import type { CausalLm } from '../models/causalLm';
-import { loadParameters } from '../models/loadModel';
 import { newBuilder, ops } from '../ops/index';
 import { isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
 import { Arena, type ArenaLayout, layoutArena } from '../train/arena';
@@ -25,6 +25,7 @@ import { precisionOf, requirePrecision } from '../train/precision';
 import { TrainStep } from '../train/trainStep';
 import { WeightStream } from '../train/weightStream';
 
+import { openParameters } from './openParameters';
 import { prepareModel, prepareSamples } from './prepare';
 import type { EstimateRequest } from './requests';
 
@@ -36,28 +37,32 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const { recipe, signal } = request;
   const prepared = await prepareModel(recipe.model, { ...request, revision: recipe.revision });
   const samples = await prepareSamples(recipe, prepared, request);
-  const { model, padTokenId } = prepared;
+  const { padTokenId } = prepared;
+  const method = prepareMethod(prepared.model, recipe, prepared.base);
+  const { model } = method;
   const plan = new TrainingPlan({ recipe, train: samples.train, maxLength: samples.maxLength, padTokenId });
-  const layout = layoutArena(model.parameters);
+  const layout = layoutArena(model.parameters.filter(({ name }) => method.trainable.has(name)));
+  const all = layoutArena(model.parameters);
   const largest = plan.largestBatch();
   const shape = { ...largest, tokens: largest.batch * largest.length };
   const supervised = mostSupervised(plan);
   const memory = graphMemory(model, layout, shape, supervised, recipe, 'whole');
 
-  const weights = 4 * layout.size;
+  const weights = 4 * all.size;
+  const trained = 4 * layout.size;
   const moments = 4 * optimizerStateSize(recipe.optim, layout, recipe);
   const isSharded = recipe.world_size > 1 && recipe.zero_stage > 0 && isShardable(recipe.optim);
   const part = isSharded ? layoutOfPart(layout, partsOf(layout.size, recipe.world_size)[0]!) : layout;
   const optimizer = 4 * optimizerStateSize(recipe.optim, part, recipe);
-  const gradientBytes = isSharded && recipe.zero_stage === 2 ? ownGradientBytes(layout, part) : weights;
+  const gradientBytes = isSharded && recipe.zero_stage === 2 ? ownGradientBytes(layout, part) : trained;
   const data = samples.train.reduce((sum, { inputIds, labels }) => sum + inputIds.byteLength + labels.byteLength, 0);
   const processBytes = PROCESS_BYTES + data;
-  const parameters = model.parameters.reduce((sum, { shape: s }) => sum + s.reduce((a, b) => a * b, 1), 0);
-  const checkpoint = weights + moments;
+  const count = ({ tensors }: ArenaLayout) => tensors.reduce((sum, { size }) => sum + size, 0);
+  const checkpoint = trained + moments;
   const estimate: Estimate = {
     model: recipe.model,
-    parameters,
-    trainable_parameters: parameters,
+    parameters: count(all),
+    trainable_parameters: count(layout),
     batch: shape.batch,
     length: shape.length,
     weights_bytes: weights,
@@ -69,7 +74,7 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
     process_bytes: processBytes,
     peak_bytes: weights + gradientBytes + optimizer + memory.saved + memory.working + processBytes,
     checkpoint_bytes: checkpoint,
-    disk_bytes: checkpoint * savedCheckpoints(recipe, plan) + weights,
+    disk_bytes: checkpoint * savedCheckpoints(recipe, plan) + trained,
     free_memory_bytes: freemem(),
     free_disk_bytes: await freeDiskBytes(request.runDir),
     total_steps: plan.totalSteps,
@@ -89,20 +94,20 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const engine = await openEngine(recipe.device, { tf32: recipe.tf32, record: recipe.cuda_graphs });
   requirePrecision(engine, precisionOf(recipe));
   const arenas = openTrainingMemory(layout, recipe, engine);
-  const arena = await loadParameters(prepared, signal, arenas);
+  const { trained: arena, parameters } = await openParameters(prepared, method, recipe, arenas, signal);
   const gradients = new Arena(layout, arenas);
   const resident = recipe.offload_param ? undefined : engine.memory;
-  await resident?.adopt(arena.data);
+  for (const { data } of parameters.arenas) await resident?.adopt(data);
   resident?.reserve(gradients.data);
   const step = new TrainStep({
     engine,
     newBuilder,
     model,
-    parameters: arena,
+    parameters,
     gradients,
     checkpointing: recipe.gradient_checkpointing,
     precision: precisionOf(recipe),
-    ...(engine.memory && !resident && { stream: new WeightStream(engine.memory, arena, gradients) }),
+    ...(engine.memory && !resident && { stream: new WeightStream(engine.memory, parameters, gradients) }),
   });
   const { openUpdates } = await import('./openUpdates');
   const { optimizer: optimizerRun, gradientNorm: norm } = await openUpdates(recipe, engine, undefined, {
@@ -151,7 +156,7 @@ function graphMemory(
   const runs = (graph: Graph) => {
     working = Math.max(working, planMemory(buildModel(optimize(graph, ops), ops)).bytes);
   };
-  const sizes = new Map(layout.tensors.map(({ name, size }) => [name, 4 * size]));
+  const sizes = new Map(layoutArena(model.parameters).tensors.map(({ name, size }) => [name, 4 * size]));
   const head = 2 * sizes.get(model.headWeight)!;
   const usedBy = ({ inputs, outputs }: Graph) =>
     [...inputs.map(({ name }) => name), ...[...outputs.keys()].map((name) => name.replace(/^grad:/, ''))].reduce(
@@ -177,7 +182,8 @@ function graphMemory(
   for (const kind of kinds) {
     const [rows, more] = kind.split(' ') as [string, string];
     const g = newBuilder('head', precisionOf(recipe));
-    buildHeadTraining(g, { rows: Number(rows), hidden: model.hiddenSize, vocab: model.vocabSize }, more === 'true');
+    const mode = more === 'true' ? 'more' : 'first';
+    buildHeadTraining(g, headShape(model, Number(rows)), trainable.has(model.headWeight) ? mode : 'frozen');
     runs(g.graph);
   }
   // Hidden states and their gradient live outside the graphs.

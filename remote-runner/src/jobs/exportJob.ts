@@ -1,4 +1,4 @@
-/** Writes a model as a Hugging Face directory of its own, and reads it back before it says so. */
+/** Writes a model as a Hugging Face directory of its own, an adapter merged into its base, and reads it back before it says so. */
 import { resolve } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import type { ExportResult } from '@protocol/runner';
@@ -8,6 +8,7 @@ import type { Arena } from '../train/arena';
 import { writeModelDir } from '../train/checkpoint';
 import { hashArena } from '../train/hashArena';
 import { locateModel } from './openForDecoding';
+import { openFiles } from './prepare';
 import type { ExportRequest } from './requests';
 
 /**
@@ -17,14 +18,15 @@ import type { ExportRequest } from './requests';
  */
 export async function exportJob({ from, out, signal }: ExportRequest): Promise<ExportResult> {
   const baseDir = process.cwd();
-  const sourceDir = await resolveModel((await locateModel(from, baseDir, signal)).name, { baseDir, signal });
+  const { name } = await locateModel(from, baseDir, signal);
+  const source = await openFiles(name, (named) => resolveModel(named, { baseDir, signal }), baseDir);
+  const sourceDir = source.dir;
   const dir = resolve(baseDir, out);
-  if (dir === sourceDir) {
+  if (dir === sourceDir || dir === source.adapter?.dir) {
     throw new TuneyardError('usage', 'the model lies there already; choose another folder to export to.', {
       place: { file: dir },
     });
   }
-  const source = await openModel(sourceDir);
   const parameters = await loadParameters(source, signal);
   const weights = parameters.layout.tensors.map(({ name, shape }) => ({ name, shape, data: parameters.slice(name) }));
   const { config } = source.source;

@@ -1,14 +1,16 @@
 /** What every job begins with: the model's folder, its tokenizer, the samples; checked against each other. */
+import { homedir } from 'node:os';
+import { resolve as resolvePath } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import type { Recipe } from '@protocol/recipe';
 import { fullDataset, type LoadedDataset, loadDataset } from '../data/dataset';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import { formatBytes } from '../hub/diskSpace';
 import { resolveModel } from '../hub/download';
+import { openAdapter } from '../methods/peftAdapter';
 import { type OpenModel, openModel } from '../models/loadModel';
 
-export interface PreparedModel extends OpenModel {
-  dir: string;
+export interface PreparedModel extends LocatedFiles {
   tokenizer: Tokenizer;
   /** Any id of the vocabulary: nothing is learned from padding. */
   padTokenId: number;
@@ -22,22 +24,49 @@ export interface PrepareOptions {
   onWarning?: ((message: string) => void) | undefined;
 }
 
+/** A model's files, of which an adapter may name the base. */
+export interface LocatedFiles extends OpenModel {
+  /** The base model's folder. */
+  dir: string;
+  /** What to call the base model elsewhere: its folder, or its name on the hub. */
+  base: string;
+}
+
+/**
+ * @param resolve the folder of a folder's path or a hub name
+ * @throws TuneyardError what `resolve`, `openModel` and `openAdapter` throw
+ */
+export async function openFiles(
+  named: string,
+  resolve: (name: string) => Promise<string>,
+  baseDir: string,
+): Promise<LocatedFiles> {
+  const found = await resolve(named);
+  const adapter = await openAdapter(found);
+  const name = adapter?.base ?? named;
+  const dir = adapter ? await resolve(name) : found;
+  const isFolder = resolvePath(baseDir, name.replace(/^~(?=$|\/)/, homedir())) === dir;
+  return { ...(await openModel(dir)), adapter, dir, base: isFolder ? dir : name };
+}
+
 /**
  * Finds (downloads, where it is a hub name) and opens a model.
  * @throws TuneyardError what `resolveModel`, `openModel` and `loadTokenizer` throw; `vocabulary_too_small`
  */
 export async function prepareModel(nameOrPath: string, options: PrepareOptions): Promise<PreparedModel> {
   const { baseDir, revision, signal, onStage, onWarning } = options;
-  const dir = await resolveModel(nameOrPath, {
-    baseDir,
-    ...(revision ? { revision } : {}),
-    ...(signal ? { signal } : {}),
-    onProgress: ({ file, bytes, totalBytes }) =>
-      onStage?.(`Downloading ${file} (${formatBytes(bytes)} of ${formatBytes(totalBytes)})`),
-    onWarning: (message) => onWarning?.(message),
-  });
+  const resolve = (name: string) =>
+    resolveModel(name, {
+      baseDir,
+      ...(revision ? { revision } : {}),
+      ...(signal ? { signal } : {}),
+      onProgress: ({ file, bytes, totalBytes }) =>
+        onStage?.(`Downloading ${file} (${formatBytes(bytes)} of ${formatBytes(totalBytes)})`),
+      onWarning: (message) => onWarning?.(message),
+    });
   onStage?.('Opening the model');
-  const opened = await openModel(dir);
+  const opened = await openFiles(nameOrPath, resolve, baseDir);
+  const { dir } = opened;
   const tokenizer = await loadTokenizer(dir);
   if (tokenizer.vocabSize > opened.model.vocabSize) {
     throw new TuneyardError(
@@ -46,7 +75,7 @@ export async function prepareModel(nameOrPath: string, options: PrepareOptions):
       { place: { file: dir } },
     );
   }
-  return { ...opened, dir, tokenizer, padTokenId: tokenizer.padTokenId ?? tokenizer.eosTokenId ?? 0 };
+  return { ...opened, tokenizer, padTokenId: tokenizer.padTokenId ?? tokenizer.eosTokenId ?? 0 };
 }
 
 export interface PreparedSamples extends LoadedDataset {

@@ -17,11 +17,12 @@ import { checkPrompts, generate } from '../generate/generate';
 import { createDecoder } from '../generate/kvCache';
 import { KvCachePrograms } from '../generate/kvCachePrograms';
 import { requireDiskSpace } from '../hub/diskSpace';
-import { loadParameters } from '../models/loadModel';
+import { prepareMethod } from '../methods/index';
+import type { PreparedMethod } from '../methods/method';
 import { newBuilder } from '../ops/index';
 import { isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
 import type { OptimizerState } from '../optim/optimizer';
-import { Arena, layoutArena } from '../train/arena';
+import { Arena, layoutArena, type ParameterSet } from '../train/arena';
 import {
   checkpointBytes,
   type NamedTensor,
@@ -34,6 +35,7 @@ import {
   writeModelDir,
 } from '../train/checkpoint';
 import { DataParallel, layoutOfPart } from '../train/dataParallel';
+import { hashArena } from '../train/hashArena';
 import { runLoop } from '../train/loop';
 import { evaluationBatches, planFingerprint, TrainingPlan } from '../train/plan';
 import { firstLossScale, precisionOf, requirePrecision } from '../train/precision';
@@ -41,6 +43,7 @@ import { ShardedGradients } from '../train/shardedGradients';
 import { freshState, parseTrainerState, type TrainerState } from '../train/trainerState';
 import { TrainStep } from '../train/trainStep';
 import { WeightStream } from '../train/weightStream';
+import { openParameters } from './openParameters';
 import { openHostEngine, openUpdates } from './openUpdates';
 import { type PreparedModel, prepareModel, prepareSamples } from './prepare';
 import type { TrainRequest } from './requests';
@@ -64,7 +67,9 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   const prepared = await prepareModel(recipe.model, prepare);
   const samples = await prepareSamples(recipe, prepared, prepare);
   if (collective.localRank === 0) await collective.barrier();
-  const { model, padTokenId } = prepared;
+  const { padTokenId } = prepared;
+  const method = prepareMethod(prepared.model, recipe, prepared.base);
+  const { model } = method;
   const { prompts, ...options } = recipe.generation;
   checkPrompts({ ...prepared, prompts, options, vocabSize: model.vocabSize, maxPositions: model.maxPositions });
   const plan = new TrainingPlan({ recipe, train: samples.train, maxLength: samples.maxLength, padTokenId });
@@ -83,17 +88,17 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   const precision = precisionOf(recipe);
   requirePrecision(engine, precision);
   const isSharded = worldSize > 1 && recipe.zero_stage > 0 && isShardable(recipe.optim);
-  const layout = layoutArena(model.parameters);
+  const layout = layoutArena(model.parameters.filter(({ name }) => method.trainable.has(name)));
   const updated = isSharded ? layoutOfPart(layout, partsOf(layout.size, worldSize)[collective.rank]!) : layout;
   const keepsOwn = isSharded && recipe.zero_stage === 2;
   const memory = openTrainingMemory(layout, recipe, engine, updated, keepsOwn ? updated.size : layout.size);
-  const parameters = await loadParameters(prepared, signal, memory);
+  const { trained: parameters, parameters: all } = await openParameters(prepared, method, recipe, memory, signal);
   const gradients = new Arena(parameters.layout, keepsOwn ? undefined : memory);
   // Where weights and gradients stay; undefined: on the host.
   const resident = recipe.offload_param ? undefined : engine.memory;
-  resident?.reserve(parameters.data);
+  for (const { data } of all.arenas) await resident?.adopt(data);
   if (!keepsOwn) resident?.reserve(gradients.data);
-  const stream = engine.memory && !resident ? new WeightStream(engine.memory, parameters, gradients) : undefined;
+  const stream = engine.memory && !resident ? new WeightStream(engine.memory, all, gradients) : undefined;
   const { exchange, obstacle: ncclObstacle } = await openArenaExchange(collective, resident);
   const parallel = new DataParallel(collective, parameters, gradients, isSharded, resident, exchange);
   const sharded = keepsOwn
@@ -107,7 +112,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     gradients: sharded?.own ?? partOf(gradients),
   });
   const { optimizer, gradientNorm } = updates;
-  const weights = namedWeights(parameters);
+  const weights = namedWeights(parameters, method);
   const checkpoints = join(runDir, 'checkpoints');
   if (isFirst) {
     await mkdir(checkpoints, { recursive: true });
@@ -131,7 +136,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   state.loss_scale = precision === 'float16' ? (state.loss_scale ?? firstLossScale(precision)) : null;
   step = state.step;
   let lastCheckpoint = resumed?.path;
-  const parameterCount = model.parameters.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  const count = (tensors: readonly { size: number }[]) => tensors.reduce((sum, { size }) => sum + size, 0);
   const places = await parallel.texts(`${hostname()}\n${device.label}`);
   const ranks = places.map((place) => ({ host: place.split('\n')[0]!, device: place.split('\n')[1] ?? '' }));
   emit({
@@ -142,8 +147,8 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     total_steps: plan.totalSteps,
     model: recipe.model,
     method: recipe.method,
-    parameters: parameterCount,
-    trainable_parameters: parameterCount,
+    parameters: count(all.tensors),
+    trainable_parameters: count(parameters.tensors),
     train_samples: samples.train.length,
     eval_samples: evalBatches.length > 0 ? samples.eval.length : 0,
     device: device.label,
@@ -170,7 +175,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     engine,
     newBuilder,
     model,
-    parameters,
+    parameters: all,
     gradients,
     checkpointing: recipe.gradient_checkpointing,
     precision,
@@ -179,8 +184,12 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   });
   // They need all weights at a time.
   const texts = stream ? await openHostEngine(threads) : engine;
-  const writeTexts = textWriter(prepared, parameters, recipe, texts, emit, signal);
-  const modelFiles = { sourceDir: prepared.dir, config: prepared.source.config };
+  const writeTexts = textWriter({ ...prepared, model }, { parameters, all }, recipe, texts, emit, signal);
+  const { adapter } = method;
+  const modelFiles = {
+    ...{ sourceDir: prepared.dir, config: prepared.source.config },
+    ...(adapter && { adapter: adapter.config }),
+  };
   const gpuMonitor = device.provider === 'cuda' ? new GpuMonitor() : undefined;
   try {
     if (state.step === 0 && isFirst) await writeTexts.at(0);
@@ -281,8 +290,13 @@ function deviceOfRank(requested: string, { worldSize, localRank }: Collective): 
   return `${requested}:${localRank}`;
 }
 
-function namedWeights(parameters: Arena): NamedTensor[] {
-  return parameters.layout.tensors.map(({ name, shape }) => ({ name, shape, data: parameters.slice(name) }));
+/** What is trained, as it is saved. */
+function namedWeights(parameters: Arena, { adapter }: PreparedMethod): NamedTensor[] {
+  return parameters.layout.tensors.map(({ name, shape }) => ({
+    name: adapter ? adapter.savedName(name) : name,
+    shape,
+    data: parameters.slice(name),
+  }));
 }
 
 /** Takes the best checkpoint's weights; where it was damaged since, the last ones stay, and that is said. */
@@ -381,7 +395,7 @@ async function resume(
 /** Completes the recipe's prompts with the weights as they are, each text stamped with their hash. */
 function textWriter(
   { model, source, tokenizer }: PreparedModel,
-  parameters: Arena,
+  { parameters, all }: { parameters: Arena; all: ParameterSet },
   recipe: Recipe,
   engine: Awaited<ReturnType<typeof openEngine>>,
   emit: TrainRequest['emit'],
@@ -393,7 +407,15 @@ function textWriter(
     if (prompts.length === 0 || signal?.aborted) return;
     // Their hash is that of what is on the host.
     await engine.memory?.download(parameters.data);
-    const decoder = createDecoder({ engine, newBuilder, model, parameters, programs });
+    // What is trained names the weights: the rest is always the same.
+    const decoder = createDecoder({
+      engine,
+      newBuilder,
+      model,
+      parameters: all,
+      programs,
+      weights: hashArena(parameters),
+    });
     try {
       const texts = await generate({
         decoder,

@@ -29,6 +29,11 @@ export interface CausalAttentionOptions {
   readonly onKeyValue?: (layer: number, key: Value, value: Value) => void;
 }
 
+/** c · tanh(x / c); x where there is no bound. */
+export function capped(g: Builder, x: Value, bound: number | undefined): Value {
+  return bound === undefined ? x : g.mul(g.tanh(g.mul(x, 1 / bound)), bound);
+}
+
 /** Up to this length the scores are computed at once: less would be saved than slicing costs. */
 const WHOLE = 256;
 /** Queries of a block: large enough for a fast product, and no more blocks than this to a sequence. */
@@ -81,14 +86,21 @@ export function causalAttention(g: Builder, options: CausalAttentionOptions): At
   const piece = (x: Value, from: number, to: number): Value =>
     from === 0 && to === length ? x : g.slice(x, [2], [from], [to]);
 
-  return (q, k, v, { layer, scale, window: wanted }) => {
+  return (q, k, v, { layer, scale, window: wanted, softcap }) => {
     const [tokens, heads, dim] = q.shape as [number, number, number];
+    const kvHeads = k.shape[1]!;
     const [query, key, value] = [q, k, v].map((x) => {
+      const count = x.shape[1]!;
       const flat = packing
-        ? g.apply('TakeRows', [g.reshape(x, [tokens, heads * dim]), packing.rowOfPlace, packing.placeOfRow])
+        ? g.apply('TakeRows', [g.reshape(x, [tokens, count * dim]), packing.rowOfPlace, packing.placeOfRow])
         : x;
-      return g.transpose(g.reshape(flat, [batch, length, heads, dim]), [0, 2, 1, 3]);
+      return g.transpose(g.reshape(flat, [batch, length, count, dim]), [0, 2, 1, 3]);
     }) as [Value, Value, Value];
+    // Heads that share keys lie one behind the other: their queries are the rows of one product.
+    const together = (x: Value): Value =>
+      kvHeads === heads ? x : g.reshape(x, [batch, kvHeads, (heads / kvHeads) * x.shape[2]!, x.shape[3]!]);
+    const apart = (x: Value): Value =>
+      kvHeads === heads ? x : g.reshape(x, [batch, heads, (x.shape[2]! * kvHeads) / heads, x.shape[3]!]);
     options.onKeyValue?.(layer, key, value);
     const window = Math.min(wanted ?? length, length);
 
@@ -97,7 +109,7 @@ export function causalAttention(g: Builder, options: CausalAttentionOptions): At
       const first = Math.max(0, Math.floor((from - window + 1) / step) * step);
       const parts = [piece(query, from, to), piece(key, first, to), piece(value, first, to)] as const;
       const [rows, keys, values] = isWhole ? parts : g.node('Together', parts).outputs;
-      const scores = g.fusedMatMul(rows!, keys!, { transB: true, alpha: scale });
+      const scores = capped(g, apart(g.fusedMatMul(together(rows!), keys!, { transB: true, alpha: scale })), softcap);
       // Where no window ends in it, all of its rows see what lies in front of the block: the mask is one triangle.
       const [height, ahead] = [to - from, from - first];
       const isSeen = first === 0 && window >= to;
@@ -105,7 +117,8 @@ export function causalAttention(g: Builder, options: CausalAttentionOptions): At
         ? g.pad(mask(height, height, 0, length), [0, 0, 0, ahead], [0, 0, 0, 0])
         : mask(height, to - first, ahead, window);
       const probabilities = g.softmax(g.add(scores, hidden));
-      return g.matMul(options.dropout ? options.dropout(probabilities) : probabilities, values!);
+      const dropped = options.dropout ? options.dropout(probabilities) : probabilities;
+      return apart(g.matMul(together(dropped), values!));
     };
     const contexts = blocks.map(({ from, to }) =>
       isWhole ? attendBlock(from, to) : computedAgain(() => attendBlock(from, to)),

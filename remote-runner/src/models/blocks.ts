@@ -33,13 +33,15 @@ export function activation(name: string, file: string): Activation {
 }
 
 /** x [N, in] through PyTorch's Linear: weight [out, in]. */
-export function linear({ g, param }: BodyContext, x: Value, name: string, bias: boolean): Value {
-  return g.gemm(x, param(`${name}.weight`), bias ? param(`${name}.bias`) : null, { transB: true });
+export function linear({ g, param, adapt }: BodyContext, x: Value, name: string, bias: boolean): Value {
+  const y = g.gemm(x, param(`${name}.weight`), bias ? param(`${name}.bias`) : null, { transB: true });
+  return adapt ? adapt(name, x, y) : y;
 }
 
 /** x [N, in] through GPT-2's Conv1D: weight [in, out]. */
-export function conv1d({ g, param }: BodyContext, x: Value, name: string): Value {
-  return g.gemm(x, param(`${name}.weight`), param(`${name}.bias`));
+export function conv1d({ g, param, adapt }: BodyContext, x: Value, name: string): Value {
+  const y = g.gemm(x, param(`${name}.weight`), param(`${name}.bias`));
+  return adapt ? adapt(name, x, y) : y;
 }
 
 export function norm({ g, param }: BodyContext, x: Value, name: string, epsilon: number): Value {
@@ -47,12 +49,16 @@ export function norm({ g, param }: BodyContext, x: Value, name: string, epsilon:
 }
 
 export function linearSpecs(name: string, out: number, inner: number, bias: boolean, std: number): ParameterSpec[] {
-  const weight: ParameterSpec = { name: `${name}.weight`, shape: [out, inner], decay: true, init: normal(std) };
+  const weight: ParameterSpec = {
+    ...{ name: `${name}.weight`, shape: [out, inner], decay: true, init: normal(std) },
+    matrix: 'linear',
+  };
   return bias ? [weight, biasSpec(name, out)] : [weight];
 }
 
 export function conv1dSpecs(name: string, inner: number, out: number, std: number): ParameterSpec[] {
-  return [{ name: `${name}.weight`, shape: [inner, out], decay: true, init: normal(std) }, biasSpec(name, out)];
+  const weight = { name: `${name}.weight`, shape: [inner, out], decay: true, init: normal(std) } as const;
+  return [{ ...weight, matrix: 'conv1d' }, biasSpec(name, out)];
 }
 
 export function normSpecs(name: string, size: number): ParameterSpec[] {

@@ -16,8 +16,12 @@ export interface ParameterSpec {
   /** Standard deviation of a fresh model's normal distribution; 0 and 1 stand for constants of norms and biases. */
   readonly init:
     | { readonly kind: 'normal'; readonly std: number }
+    /** Between − and + `limit`. */
+    | { readonly kind: 'uniform'; readonly limit: number }
     | { readonly kind: 'zeros' }
     | { readonly kind: 'ones' };
+  /** Of a matrix that rows are multiplied by: [out, in] as PyTorch's Linear has it, or [in, out] as GPT-2's Conv1D. */
+  readonly matrix?: 'linear' | 'conv1d';
 }
 
 export interface AttentionOptions {
@@ -26,6 +30,8 @@ export interface AttentionOptions {
   readonly scale: number;
   /** A token sees this many positions back, itself included; undefined: all. */
   readonly window?: number;
+  /** Scores s become c · tanh(s / c), before the mask. */
+  readonly softcap?: number;
 }
 
 /** q [N, heads, headDim], k and v [N, kvHeads, headDim] of N tokens → context [N, heads · headDim]. */
@@ -42,6 +48,8 @@ export interface BodyContext {
   readonly attend: Attend;
   /** Zeroes a share `p` of the elements; the identity when not training. */
   dropout(x: Value, p: number): Value;
+  /** Sees what goes into a matrix of {@link ParameterSpec.matrix} (named without ".weight") and what came of it. */
+  adapt?(name: string, x: Value, y: Value): Value;
   /** Told what enters each layer: all that gradient checkpointing keeps of it. */
   enters?(x: Value): void;
 }
@@ -61,6 +69,8 @@ export interface CausalLm {
   /** The matrix [vocabSize, hiddenSize] that turns hidden states into logits; the embedding's own name where tied. */
   readonly headWeight: string;
   readonly embedding: string;
+  /** Logits z become c · tanh(z / c). */
+  readonly logitSoftcap?: number;
   /** Token ids to normalised hidden states [N, hiddenSize]. */
   body(context: BodyContext): Value;
 }

@@ -2,7 +2,8 @@
 import { TuneyardError } from '@protocol/errors';
 import { formatShape, sameShape } from '../graph/ir';
 import { type ModelDir, openModelDir } from '../hub/modelDir';
-import { Arena, layoutArena } from '../train/arena';
+import { mergeAdapter, type PeftAdapter } from '../methods/peftAdapter';
+import { Arena, layoutArena, type ParameterSet } from '../train/arena';
 import type { ArenaMemory } from '../train/arenaMemory';
 import type { CausalLm } from './causalLm';
 import { architectureOf } from './index';
@@ -12,6 +13,8 @@ export interface OpenModel {
   readonly model: CausalLm;
   /** The name in the file of each parameter. */
   readonly fileNames: ReadonlyMap<string, string>;
+  /** What is to be added to the weights, where the model was named by an adapter. */
+  readonly adapter?: PeftAdapter | undefined;
 }
 
 /**
@@ -60,20 +63,31 @@ export async function openModel(dir: string): Promise<OpenModel> {
 }
 
 /**
- * Reads every parameter as float32 into a fresh arena.
+ * Reads every parameter as float32 into a fresh arena, with the adapter merged into them where there is one.
  * @param memory where the arena is to lie, if there is room
+ * @throws TuneyardError as {@link readParameters}
+ */
+export async function loadParameters(opened: OpenModel, signal?: AbortSignal, memory?: ArenaMemory): Promise<Arena> {
+  const arena = new Arena(layoutArena(opened.model.parameters), memory);
+  await readParameters(opened, arena, signal);
+  if (opened.adapter) await mergeAdapter(opened.adapter, opened.model, arena, signal);
+  return arena;
+}
+
+/**
+ * Reads those parameters of a set that the model's files hold.
  * @throws TuneyardError `weights_invalid` naming a tensor with a value that is no finite number: nothing can be computed
  *   with it, and a NaN in a loss much later would not say where it came from
  */
-export async function loadParameters(
-  { source, model, fileNames }: OpenModel,
+export async function readParameters(
+  { source, fileNames }: OpenModel,
+  into: ParameterSet,
   signal?: AbortSignal,
-  memory?: ArenaMemory,
-): Promise<Arena> {
-  const arena = new Arena(layoutArena(model.parameters), memory);
-  for (const { name } of arena.layout.tensors) {
-    const stored = fileNames.get(name)!;
-    const values = await source.weights.readFloat32(stored, arena.slice(name), signal);
+): Promise<void> {
+  for (const { name } of into.tensors) {
+    const stored = fileNames.get(name);
+    if (stored === undefined) continue;
+    const values = await source.weights.readFloat32(stored, into.slice(name), signal);
     const broken = values.find((value) => !Number.isFinite(value));
     if (broken === undefined) continue;
     throw new TuneyardError(
@@ -82,5 +96,4 @@ export async function loadParameters(
       { place: { file: source.weights.info(stored).file } },
     );
   }
-  return arena;
 }

@@ -6,6 +6,7 @@ import { add } from './add';
 import { cast } from './cast';
 import { equal, greater, less } from './comparisons';
 import { concat } from './concat';
+import { cos } from './cos';
 import { div } from './div';
 import { dropoutMask } from './dropoutMask';
 import { erf } from './erf';
@@ -41,6 +42,7 @@ import { scatterNd } from './scatterNd';
 import { sigmoid } from './sigmoid';
 import { sign } from './sign';
 import { silu } from './silu';
+import { sin } from './sin';
 import { slice } from './slice';
 import { softmax } from './softmax';
 import { split } from './split';
@@ -62,6 +64,7 @@ const ALL: readonly OpDef[] = [
   bitwiseXor,
   cast,
   concat,
+  cos,
   div,
   dropoutMask,
   equal,
@@ -102,6 +105,7 @@ const ALL: readonly OpDef[] = [
   sigmoid,
   sign,
   silu,
+  sin,
   slice,
   softmax,
   split,

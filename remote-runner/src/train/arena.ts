@@ -57,7 +57,18 @@ export function layoutArena(specs: readonly TensorSpec[]): ArenaLayout {
   return { size: end, decayed, tensors };
 }
 
-export class Arena {
+/** Parameters by name, wherever they lie: in one arena, or in several. */
+export interface ParameterSet {
+  readonly tensors: readonly ArenaTensor[];
+  /** A tensor for an engine; the same object at every call, so that the engine knows it again. */
+  view(name: string): TensorView;
+  /** Rows `[from, from + size)` of a tensor's first dimension, otherwise as {@link view}. */
+  rows(name: string, range: { readonly from: number; readonly size: number }): TensorView;
+  /** A tensor's numbers in place, row-major, without the padding. */
+  slice(name: string): Float32Array;
+}
+
+export class Arena implements ParameterSet {
   readonly data: Float32Array;
   private readonly placed: ReadonlyMap<string, ArenaTensor>;
   private readonly views = new Map<string, TensorView>();
@@ -74,11 +85,11 @@ export class Arena {
     this.placed = new Map(layout.tensors.map((tensor) => [tensor.name, tensor]));
   }
 
-  /**
-   * A tensor for an engine; the same object at every call, so that the engine knows it again.
-   *
-   * @throws TuneyardError `internal` for a name that the arena does not hold
-   */
+  get tensors(): readonly ArenaTensor[] {
+    return this.layout.tensors;
+  }
+
+  /** @throws TuneyardError `internal` for a name that the arena does not hold */
   view(name: string): TensorView {
     let found = this.views.get(name);
     if (!found) {
@@ -88,7 +99,6 @@ export class Arena {
     return found;
   }
 
-  /** Rows `[from, from + size)` of a tensor's first dimension, otherwise as {@link view}. */
   rows(name: string, { from, size }: { readonly from: number; readonly size: number }): TensorView {
     const key = `${name}[${from}:${from + size}]`;
     let found = this.views.get(key);
@@ -101,7 +111,6 @@ export class Arena {
     return found;
   }
 
-  /** A tensor's numbers in place, row-major, without the padding. Throws as {@link view}. */
   slice(name: string): Float32Array {
     const { offset, size } = this.find(name);
     return this.data.subarray(offset, offset + size);
@@ -112,6 +121,24 @@ export class Arena {
     if (!tensor) throw new TuneyardError('internal', `the arena holds no tensor named ${name}.`);
     return tensor;
   }
+}
+
+/** Several arenas with the parameters of one model: what is trained and what stays as it is. */
+export interface JoinedArenas extends ParameterSet {
+  readonly arenas: readonly Arena[];
+}
+
+export function joined(...arenas: readonly Arena[]): JoinedArenas {
+  const [first] = arenas as [Arena, ...Arena[]];
+  const owners = new Map(arenas.flatMap((arena) => arena.tensors.map(({ name }) => [name, arena] as const)));
+  const owner = (name: string) => owners.get(name) ?? first;
+  return {
+    arenas,
+    tensors: arenas.flatMap((arena) => arena.tensors),
+    view: (name) => owner(name).view(name),
+    rows: (name, range) => owner(name).rows(name, range),
+    slice: (name) => owner(name).slice(name),
+  };
 }
 
 /**

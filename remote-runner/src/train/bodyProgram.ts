@@ -108,7 +108,8 @@ export function buildTraining(
   const names = [...parameters.keys()].filter((name) => trainable.has(name));
   const wrt = names.map((name) => parameters.get(name)!);
   // The gradients of what enters layers are where the backward half is cut.
-  const borders = bordersOf([...entered], parts);
+  const reached = dependingOn(wrt, g.graph.nodes);
+  const borders = bordersOf([...entered], parts).filter((border) => reached.has(border));
   const { gradients, sparse } = vjp(g, [hidden], [dHidden], [...wrt, ...borders], { rowSparse: new Set(wrt) });
   const dense: string[] = [];
   const rowSparse: RowSparseOutput[] = [];
@@ -168,6 +169,14 @@ function bordersOf(entered: readonly Value[], parts: number | 'byLayer'): Value[
     const behind = Math.round(((i + 1) * layers) / count);
     return entered[layers - behind]!;
   });
+}
+
+/** What nothing that is trained goes into needs no gradient. */
+function dependingOn(values: readonly Value[], nodes: readonly Node[]): Set<Value> {
+  const found = new Set(values);
+  for (const { inputs, outputs } of nodes)
+    if (inputs.some((input) => input && found.has(input))) for (const output of outputs) found.add(output);
+  return found;
 }
 
 /** What is kept where only these nodes are computed again; undefined where there are none. */

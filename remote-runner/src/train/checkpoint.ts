@@ -12,7 +12,7 @@ import { TuneyardError } from '@protocol/errors';
 import { asWriteError } from '../hub/diskError';
 import { requireDiskSpace } from '../hub/diskSpace';
 import { syncDirectory } from '../hub/durableFile';
-import { WEIGHTS_FILE } from '../hub/modelFiles';
+import { ADAPTER_WEIGHTS_FILE, WEIGHTS_FILE } from '../hub/modelFiles';
 import { openSafetensors } from '../hub/safetensors';
 import { writeSafetensors } from '../hub/saveSafetensors';
 import type { Weights } from '../hub/weights';
@@ -184,7 +184,8 @@ export async function readCheckpoint(
     throw invalid(path, `this checkpoint cannot be used, because ${fault}; use the one before it.`);
   }
   const state: unknown = JSON.parse(await readFile(join(path, STATE_FILE), 'utf8'));
-  const weights = await openSafetensors(join(path, WEIGHTS_FILE));
+  const file = ADAPTER_WEIGHTS_FILE in manifest.files ? ADAPTER_WEIGHTS_FILE : WEIGHTS_FILE;
+  const weights = await openSafetensors(join(path, file));
   const optimizer = await openSafetensors(join(path, OPTIMIZER_FILE));
   return {
     step: manifest.step,

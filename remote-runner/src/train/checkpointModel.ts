@@ -7,7 +7,14 @@ import { TuneyardError } from '@protocol/errors';
 import { asWriteError, systemErrorCode } from '../hub/diskError';
 import { requireDiskSpace } from '../hub/diskSpace';
 import { type FileDigest, syncDirectory, writeSynced } from '../hub/durableFile';
-import { CONFIG_FILE, GENERATION_CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE } from '../hub/modelFiles';
+import {
+  ADAPTER_CONFIG_FILE,
+  ADAPTER_WEIGHTS_FILE,
+  CONFIG_FILE,
+  GENERATION_CONFIG_FILE,
+  TOKENIZER_FILES,
+  WEIGHTS_FILE,
+} from '../hub/modelFiles';
 import { isProcessAlive } from '../hub/processAlive';
 import { writeSafetensors } from '../hub/saveSafetensors';
 
@@ -25,6 +32,8 @@ export interface ModelFiles {
   sourceDir: string;
   /** The base model's `config.json`. */
   config: Readonly<Record<string, unknown>>;
+  /** Only what is beside the base model is saved: its `adapter_config.json`. */
+  adapter?: Readonly<Record<string, unknown>> | undefined;
 }
 
 const COPIED_FILES = [GENERATION_CONFIG_FILE, ...TOKENIZER_FILES];
@@ -117,18 +126,20 @@ async function renameIfThere(from: string, to: string): Promise<boolean> {
  */
 export async function writeModelFiles(
   dir: string,
-  { sourceDir, config }: ModelFiles,
+  { sourceDir, config, adapter }: ModelFiles,
   weights: readonly NamedTensor[],
   signal?: AbortSignal,
 ): Promise<Record<string, FileDigest>> {
   const files: Record<string, FileDigest> = {};
-  files[CONFIG_FILE] = await writeJson(join(dir, CONFIG_FILE), asFloat32(config));
+  if (adapter) files[ADAPTER_CONFIG_FILE] = await writeJson(join(dir, ADAPTER_CONFIG_FILE), adapter);
+  else files[CONFIG_FILE] = await writeJson(join(dir, CONFIG_FILE), asFloat32(config));
   for (const name of COPIED_FILES) {
     const source = join(sourceDir, name);
     const stats = await stat(source).catch(() => undefined);
     if (stats?.isFile()) files[name] = await writeSynced(join(dir, name), createReadStream(source), signal);
   }
-  files[WEIGHTS_FILE] = await writeSafetensors(join(dir, WEIGHTS_FILE), weights, signal);
+  const name = adapter ? ADAPTER_WEIGHTS_FILE : WEIGHTS_FILE;
+  files[name] = await writeSafetensors(join(dir, name), weights, signal);
   return files;
 }
 
@@ -165,7 +176,7 @@ async function refuseOtherFiles(dir: string): Promise<void> {
     if (systemErrorCode(error) === 'ENOENT') return [];
     throw asWriteError(error, dir);
   });
-  const ours = new Set([CONFIG_FILE, WEIGHTS_FILE, ...COPIED_FILES]);
+  const ours = new Set([CONFIG_FILE, WEIGHTS_FILE, ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, ...COPIED_FILES]);
   const other = present.find((name) => !ours.has(name));
   if (other === undefined) return;
   throw new TuneyardError(

@@ -8,9 +8,9 @@ import { layOut, Workspace } from '../engine/workspace';
 import type { Builder } from '../graph/builder';
 import type { Graph, TensorType } from '../graph/ir';
 import type { Precision } from '../graph/lowPrecision';
-import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD, vocabularyBlocks } from '../heads/causalLm';
+import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD, headShape, vocabularyBlocks } from '../heads/causalLm';
 import type { CausalLm } from '../models/causalLm';
-import type { Arena } from './arena';
+import type { Arena, ParameterSet } from './arena';
 import {
   type BatchShape,
   BODY,
@@ -27,7 +27,7 @@ export interface TrainStepOptions {
   readonly engine: Engine;
   readonly newBuilder: (name: string, precision?: Precision) => Builder;
   readonly model: CausalLm;
-  readonly parameters: Arena;
+  readonly parameters: ParameterSet;
   readonly gradients: Arena;
   /** Keep little between forward and backward, and compute the rest again. Default false. */
   readonly checkpointing?: boolean;
@@ -154,7 +154,7 @@ export class TrainStep {
     await this.headPrograms(packed.rows.length, first);
     const { hidden, dHidden, saved, read, rows: rowViews, carried } = program.bind();
     const inputs: Record<string, TensorView> = { ...packed.inputs, [BODY.seed]: view(BigInt64Array.of(seed), []) };
-    for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
+    for (const { name } of this.options.parameters.tensors) inputs[name] = this.options.parameters.view(name);
 
     await this.runForward(program.forward, inputs, { [BODY.hidden]: hidden, ...saved, ...carried }, signal);
 
@@ -225,7 +225,7 @@ export class TrainStep {
     });
     const { hidden, carried } = bind();
     const inputs: Record<string, TensorView> = { ...packed.inputs };
-    for (const { name } of this.options.parameters.layout.tensors) inputs[name] = this.options.parameters.view(name);
+    for (const { name } of this.options.parameters.tensors) inputs[name] = this.options.parameters.view(name);
     await this.runForward(forward, inputs, { [BODY.hidden]: hidden, ...carried }, signal);
     let sum = 0;
     const chunks = { batch: packed, mode: 'loss', hidden, weight: 1, signal } as const;
@@ -336,10 +336,10 @@ export class TrainStep {
 
   private async compileHead(rows: number, kind: 'loss' | 'first' | 'more'): Promise<HeadProgram> {
     const { engine, newBuilder, model, precision } = this.options;
-    const shape = { rows, hidden: model.hiddenSize, vocab: model.vocabSize };
+    const shape = headShape(model, rows);
     const g = newBuilder(`head-${kind}`, precision);
     if (kind === 'loss') buildHeadLoss(g, shape);
-    else buildHeadTraining(g, shape, kind === 'more');
+    else buildHeadTraining(g, shape, this.trainable.has(model.headWeight) ? kind : 'frozen');
     const program = {
       executable: await engine.compile(g.graph),
       hidden: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
@@ -382,7 +382,7 @@ export class TrainStep {
 
   private compileParts(graphs: readonly Graph[]): Promise<ForwardPart[]> {
     const { engine, parameters } = this.options;
-    const names = new Set(parameters.layout.tensors.map(({ name }) => name));
+    const names = new Set(parameters.tensors.map(({ name }) => name));
     return Promise.all(
       graphs.map(async (graph) => {
         const executable = await engine.compile(graph);

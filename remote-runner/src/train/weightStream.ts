@@ -4,7 +4,7 @@
  */
 import type { DeviceMemory } from '../engine/deviceMemory';
 import { layOut, Workspace } from '../engine/workspace';
-import type { Arena } from './arena';
+import type { Arena, ParameterSet } from './arena';
 
 /** Names of parameters. */
 export interface Use {
@@ -21,7 +21,7 @@ export class WeightStream {
 
   constructor(
     private readonly memory: DeviceMemory,
-    private readonly parameters: Arena,
+    private readonly parameters: ParameterSet,
     private readonly gradients: Arena,
   ) {
     this.#window = new Workspace(memory);

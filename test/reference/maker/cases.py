@@ -36,7 +36,11 @@ def run(model: PreTrainedModel, batch: dict, with_gradients: bool) -> tuple[torc
     """Logits [B, T, V] with padded positions set to 0, mean loss over supervised tokens, gradients by parameter."""
     tensors = {key: torch.tensor(batch[key]) for key in ("input_ids", "attention_mask", "labels")}
     model.zero_grad()
-    output = model(**tensors, use_cache=False)
+    seen = dict(tensors)
+    if getattr(model.config, "sliding_window", None):
+        # With a window, padding behind a short row sees nothing at all, which is NaN in float64. No real token sees it.
+        seen["attention_mask"] = torch.ones_like(tensors["attention_mask"])
+    output = model(**seen, use_cache=False)
     if with_gradients:
         output.loss.backward()
     logits = output.logits.detach() * tensors["attention_mask"][..., None]

@@ -3,7 +3,20 @@
 import shutil
 
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, GPTNeoConfig, GPTNeoForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoConfig,
+    LlamaConfig,
+    MistralConfig,
+    Phi3Config,
+    PreTrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 from transformers.modeling_utils import PreTrainedModel
 
 from .common import FIXTURES
@@ -18,6 +31,12 @@ def _gpt2(vocab: int, **options) -> GPT2Config:
 
 def _neo(vocab: int, **options) -> GPTNeoConfig:
     return GPTNeoConfig(vocab_size=vocab, bos_token_id=vocab - 1, eos_token_id=vocab - 1, **options)
+
+
+def _rotary(config_class: type[PreTrainedConfig], vocab: int, **options) -> PreTrainedConfig:
+    sizes = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
+    ends = {"bos_token_id": vocab - 1, "eos_token_id": vocab - 1, "pad_token_id": None}
+    return config_class(vocab_size=vocab, max_position_embeddings=64, **{**sizes, **ends, **options})
 
 
 CONFIGS = {
@@ -49,6 +68,56 @@ CONFIGS = {
         131, max_position_embeddings=27, hidden_size=20, num_layers=3, num_heads=5, window_size=3,
         attention_types=[[["local"], 3]], intermediate_size=52, tie_word_embeddings=False,
     ),
+    # as many heads for keys as for queries, untied head
+    "llama-a": _rotary(LlamaConfig, 83, num_key_value_heads=4),
+    # Llama 3's shape: heads that share keys, its way to stretch positions, tied head
+    "llama-b": _rotary(
+        LlamaConfig, 71, num_key_value_heads=2, tie_word_embeddings=True,
+        rope_parameters={
+            "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 16,
+        },
+    ),
+    # biases everywhere, one head for all keys, heads larger than hidden / heads, positions stretched evenly
+    "llama-c": _rotary(
+        LlamaConfig, 67, num_key_value_heads=1, head_dim=10, attention_bias=True, mlp_bias=True,
+        rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.5},
+    ),
+    # the window far shorter than the sequences
+    "mistral-a": _rotary(MistralConfig, 79, num_key_value_heads=2, sliding_window=5),
+    # biases on queries, keys and values alone; the upper layer sees a window
+    "qwen2-a": _rotary(
+        Qwen2Config, 73, num_key_value_heads=2, use_sliding_window=True, sliding_window=4, max_window_layers=1
+    ),
+    # norms on queries and keys, tied head
+    "qwen3-a": _rotary(Qwen3Config, 61, num_key_value_heads=2, head_dim=8, tie_word_embeddings=True),
+    # bounded scores and logits, four norms a layer, windows in every other layer
+    "gemma2-a": _rotary(
+        Gemma2Config, 89, num_hidden_layers=3, num_key_value_heads=2, head_dim=8, query_pre_attn_scalar=12,
+        sliding_window=4, attn_logit_softcapping=3.0, final_logit_softcapping=4.0,
+    ),
+    # another rotation in layers with a window
+    "gemma3-a": _rotary(
+        Gemma3TextConfig, 97, num_hidden_layers=3, num_key_value_heads=1, head_dim=8, query_pre_attn_scalar=8,
+        sliding_window=5, layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        rope_parameters={
+            "full_attention": {"rope_type": "linear", "rope_theta": 1000000.0, "factor": 8.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    ),
+    # one tensor for queries, keys and values; half of a head is rotated
+    "phi3-a": _rotary(
+        Phi3Config, 71, num_key_value_heads=2, head_dim=8, sliding_window=7, pad_token_id=69,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+    ),
+    # a factor for each rotation, and scores scaled for texts longer than those trained on first
+    "phi3-b": _rotary(
+        Phi3Config, 67, num_key_value_heads=4, pad_token_id=65, original_max_position_embeddings=32,
+        rope_parameters={
+            "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 32, "factor": 2.0,
+            "short_factor": [1.0, 1.5, 2.0], "long_factor": [2.0, 3.0, 4.0],
+        },
+    ),
 }
 
 # The same weights in other files: name -> (source, dtype of the file, max_shard_size)
@@ -64,11 +133,12 @@ def _randomise(model: PreTrainedModel, generator: torch.Generator) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            if ".ln_" in name and name.endswith("weight"):
-                parameter.copy_(1 + 0.3 * noise)
+            if ("norm" in name or ".ln_" in name) and name.endswith("weight"):
+                # Gemma's norms multiply by 1 + weight.
+                parameter.copy_(0.3 * noise if model.config.model_type.startswith("gemma") else 1 + 0.3 * noise)
             elif name.endswith("bias"):
                 parameter.copy_(0.2 * noise)
-            elif "wte" in name or "lm_head" in name:
+            elif "wte" in name or "lm_head" in name or "embed_tokens" in name:
                 parameter.copy_(0.4 * noise)
             elif "wpe" in name:
                 parameter.copy_(0.3 * noise)
@@ -81,8 +151,7 @@ def _randomise(model: PreTrainedModel, generator: torch.Generator) -> None:
 def make_models() -> None:
     shutil.rmtree(FIXTURES / "models", ignore_errors=True)
     for index, (name, config) in enumerate(CONFIGS.items()):
-        model_class = GPT2LMHeadModel if isinstance(config, GPT2Config) else GPTNeoForCausalLM
-        model = model_class(config).to(torch.float32)
+        model = AutoModelForCausalLM.from_config(config).to(torch.float32)
         _randomise(model, torch.Generator().manual_seed(1000 + index))
         model.save_pretrained(FIXTURES / "models" / name)
     for name, (source, dtype, shard) in VARIANTS.items():

@@ -30,7 +30,7 @@ describe('the head', () => {
     const expected = reference({ hidden, weight, soFar, targets, weights, vocab });
 
     const g = newBuilder('head');
-    buildHeadTraining(g, { rows: ROWS, hidden: WIDTH, vocab }, true);
+    buildHeadTraining(g, { rows: ROWS, hidden: WIDTH, vocab }, 'more');
     const executable = await new NativeEngine(ops, { threads: 1 }).compile(g.graph);
     const loss = new Float32Array(1);
     const dHidden = new Float32Array(ROWS * WIDTH);

@@ -94,7 +94,8 @@ export class TrainView {
     this.start = event;
     this.output.status('');
     const { trainable_parameters: trainable, parameters } = event;
-    const trained = trainable === parameters ? 'all of them trained' : `${formatCount(trainable)} of them trained`;
+    const share = `${((100 * trainable) / parameters).toPrecision(2)}%`;
+    const trained = trainable === parameters ? 'all of them trained' : `${formatCount(trainable)} (${share}) trained`;
     const reason = event.device_reason.startsWith(event.device)
       ? event.device_reason
       : `${event.device} (${event.device_reason})`;

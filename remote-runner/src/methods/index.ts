@@ -1,0 +1,12 @@
+/** The ways to train: one line each (and its name in the recipe's schema). */
+import type { Recipe } from '@protocol/recipe';
+import type { CausalLm } from '../models/causalLm';
+import { full } from './full';
+import { lora } from './lora';
+import type { Method, PreparedMethod } from './method';
+
+const METHODS: Readonly<Record<Recipe['method'], Method>> = { full, lora };
+
+/** @throws TuneyardError `recipe_invalid` where the recipe asks for what the model does not have */
+export const prepareMethod = (model: CausalLm, recipe: Recipe, base: string): PreparedMethod =>
+  METHODS[recipe.method].prepare(model, recipe, base);

@@ -1,0 +1,126 @@
+/**
+ * Low-rank adapters (LoRA, Hu et al. 2021): y = W x + scale · B A x with A [r, in] and B [out, r]; W stays as it is. Names,
+ * defaults and files are those of PEFT.
+ */
+import { TuneyardError } from '@protocol/errors';
+import type { LoraRecipe } from '@protocol/recipe';
+import type { Value } from '../graph/ir';
+import type { BodyContext, CausalLm, ParameterSpec } from '../models/causalLm';
+import { zeros } from '../models/causalLm';
+import type { Method } from './method';
+import { headModule, type Matrix, modulesEndingIn, targetsOf } from './targets';
+
+/** One matrix with an adapter. */
+export interface LoraModule {
+  readonly matrix: Matrix;
+  readonly r: number;
+  /** What B A is multiplied by. */
+  readonly scale: number;
+}
+
+const PREFIX = 'base_model.model.';
+const loraNames = (module: string) => ({
+  a: `${PREFIX}${module}.lora_A.weight`,
+  b: `${PREFIX}${module}.lora_B.weight`,
+});
+
+export const scaleOf = (alpha: number, r: number, isRankStabilized: boolean): number =>
+  alpha / (isRankStabilized ? Math.sqrt(r) : r);
+
+export const lora: Method = {
+  name: 'lora',
+  prepare(model, { lora: options }, base) {
+    const targets = targetsOf(model, options.target_modules);
+    const scale = scaleOf(options.lora_alpha, options.r, options.use_rslora);
+    const modules = targets.map((matrix): LoraModule => ({ matrix, r: options.r, scale }));
+    const adapted = withLora(model, modules, options.lora_dropout);
+    const added = adapted.parameters.slice(model.parameters.length).map(({ name }) => name);
+    const whole = savedWhole(model, options.modules_to_save);
+    const biases = biasesOf(model, targets, options.bias);
+    const wrapped = new Set(targets.map(({ name }) => `${name}.bias`));
+    return {
+      model: adapted,
+      trainable: new Set([...added, ...whole, ...biases]),
+      adapter: {
+        config: configOf(base, targets, options),
+        savedName: (name) => {
+          if (name.startsWith(PREFIX)) return name;
+          return PREFIX + (wrapped.has(name) ? name.replace(/\.bias$/, '.base_layer.bias') : name);
+        },
+      },
+    };
+  },
+};
+
+/** The model with adapters beside these matrices; their parameters are the last. */
+function withLora(model: CausalLm, modules: readonly LoraModule[], dropout: number): CausalLm {
+  const byName = new Map(modules.map((module) => [module.matrix.name, module]));
+  const parameters = modules.flatMap(({ matrix: { name, inner, out }, r }): ParameterSpec[] => {
+    const { a, b } = loraNames(name);
+    // Kaiming's uniform distribution with a = √5, as PyTorch initialises a Linear.
+    return [
+      { name: a, shape: [r, inner], decay: true, init: { kind: 'uniform', limit: 1 / Math.sqrt(inner) } },
+      { name: b, shape: [out, r], decay: true, init: zeros },
+    ];
+  });
+  const adaptIn =
+    ({ g, param, dropout: drop }: BodyContext) =>
+    (name: string, x: Value, y: Value): Value => {
+      const module = byName.get(name);
+      if (!module) return y;
+      const { a, b } = loraNames(name);
+      const down = g.gemm(drop(x, dropout), param(a), null, { transB: true });
+      return g.add(y, g.mul(g.gemm(down, param(b), null, { transB: true }), module.scale));
+    };
+  return {
+    ...model,
+    parameters: [...model.parameters, ...parameters],
+    body: (context) => model.body({ ...context, adapt: adaptIn(context) }),
+  };
+}
+
+function savedWhole(model: CausalLm, ends: readonly string[]): string[] {
+  return ends.flatMap((end) => {
+    const modules = modulesEndingIn(model, end);
+    const isTiedHead = end === 'lm_head' && model.headWeight === model.embedding;
+    if (modules.length > 0 && !isTiedHead) return modules;
+    throw new TuneyardError(
+      'recipe_invalid',
+      isTiedHead
+        ? `"lora.modules_to_save" names "lm_head", which is the embedding in this model; name that (${headModule(model)}).`
+        : `"lora.modules_to_save" names "${end}", and the model has no module whose name ends so.`,
+    );
+  });
+}
+
+function biasesOf({ parameters }: CausalLm, targets: readonly Matrix[], bias: LoraRecipe['bias']): string[] {
+  const all = parameters.map(({ name }) => name).filter((name) => name.endsWith('.bias'));
+  if (bias === 'all') return all;
+  const ofTargets = new Set(targets.map(({ name }) => `${name}.bias`));
+  return bias === 'none' ? [] : all.filter((name) => ofTargets.has(name));
+}
+
+/** `adapter_config.json`, with every key that PEFT needs to load it. */
+function configOf(base: string, targets: readonly Matrix[], options: LoraRecipe): Record<string, unknown> {
+  const { r, lora_alpha, lora_dropout, bias, use_rslora, target_modules, modules_to_save } = options;
+  const isPattern = typeof target_modules === 'string' && target_modules !== 'all-linear';
+  return {
+    peft_type: 'LORA',
+    task_type: 'CAUSAL_LM',
+    base_model_name_or_path: base,
+    r,
+    lora_alpha,
+    lora_dropout,
+    // Ends of names may mean other modules elsewhere: whole names mean these.
+    target_modules: isPattern ? target_modules : targets.map(({ name }) => name),
+    bias,
+    modules_to_save: modules_to_save.length > 0 ? modules_to_save : null,
+    use_rslora,
+    use_dora: false,
+    fan_in_fan_out: targets.some(({ kind }) => kind === 'conv1d'),
+    init_lora_weights: true,
+    inference_mode: true,
+    rank_pattern: {},
+    alpha_pattern: {},
+  };
+}
