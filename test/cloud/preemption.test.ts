@@ -42,7 +42,7 @@ async function serve(on = vm): Promise<Served> {
 }
 
 /** Data and model lie where those that were sent do: they have to come along. */
-async function project(): Promise<Record<string, unknown>> {
+async function project(settings: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
   const data = join(vm.tuneyard, 'data');
   await cp(dir, data, { recursive: true });
   return {
@@ -58,6 +58,7 @@ async function project(): Promise<Record<string, unknown>> {
     save_total_limit: 2,
     // More than a test waits for.
     max_steps: 100_000,
+    ...settings,
   };
 }
 
@@ -117,7 +118,9 @@ describe('a preempted VM', () => {
     vm.hasAccount = true;
     vm.order({ spot: true, artifacts: bucket });
     const served = await serve();
-    const { id } = await served.peer.request('runs/start', { recipe: await project(), name: 'spot' });
+    // So few that one is still there when all of it has been copied.
+    const recipe = await project({ save_steps: 500 });
+    const { id } = await served.peer.request('runs/start', { recipe, name: 'spot' });
     vm.start({ TUNEYARD_VM_BOOT: 'a' });
     await vm.until(() => {
       const names = vm.storage.names('results');

@@ -234,7 +234,7 @@ describe('a recipe that is wrong is refused by line and column, before there is 
     ['a value of another kind', '"max_steps": "many"', /tiny\.tune\.json:4:\d+: .*max_steps/],
     ['a value out of its range', '"learning_rate": -1', /tiny\.tune\.json:4:\d+: .*learning_rate/],
     ['a choice that there is not', '"optim": "lion"', /tiny\.tune\.json:4:\d+: .*adamw/],
-    ['a method that comes later', '"method": "lora"', /tiny\.tune\.json:4:\d+: .*full/],
+    ['a method that there is not', '"method": "magic"', /tiny\.tune\.json:4:\d+: .*full/],
     ['a missing comma’s follow-up', '"seed": 1 "optim": "sgd"', /tiny\.tune\.json:4:\d+: /],
     ['a key of a nested object', '"generation": { "topk": 3 }', /tiny\.tune\.json:4:\d+: .*top_k/],
   ])('%s', async (_, line, message) => {

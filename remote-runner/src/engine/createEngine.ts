@@ -14,6 +14,7 @@ export async function createEngine(ops: OpRegistry, options: EngineOptions = {})
       const { NativeEngine } = await import('./native');
       const engine = new NativeEngine(ops, { memoryApart: process.env[MEMORY_VARIABLE] === 'apart', ...options });
       await engine.openMemory();
+      await engine.tryAttention();
       return engine;
     } catch (error) {
       fallback = error instanceof Error ? error.message.split('\n')[0]! : String(error);

@@ -49,6 +49,8 @@ export interface Engine {
   readonly memoryObstacle?: string | undefined;
   /** Why graphs are not recorded where that was asked for. */
   readonly recordingObstacle?: string | undefined;
+  /** Whether its kernel for attention is right, and worth it. */
+  readonly fusesAttention?: boolean;
   /** Optimises, serialises and loads a graph. */
   compile(graph: Graph): Promise<Executable>;
 }
@@ -82,6 +84,8 @@ export interface EngineOptions {
    * or those that `move` numbers about. Default: all on a GPU.
    */
   lowKernels?: 'all' | 'move';
+  /** Whether attention is left to one kernel; default: on a GPU, where it was tried and gave what it should. */
+  fuseAttention?: boolean;
   /** Where tensors stay on the device: record what a graph launches there, and launch it as one from the third run on. */
   record?: boolean;
   /** On the CPU: tensors may stay in memory that JavaScript does not see, as they do on a GPU. For tests. */

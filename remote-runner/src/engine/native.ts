@@ -69,6 +69,7 @@ export class NativeEngine implements Engine {
   #recordingObstacle: string | undefined;
   /** Whether what is loaded from now on is recorded. */
   #records = false;
+  #fusesAttention = false;
   /** Of the device's memory, for ONNX Runtime. */
   #deviceInfo: Handle | undefined;
   /** Ops that the device has said not to know for 16-bit numbers. */
@@ -90,6 +91,10 @@ export class NativeEngine implements Engine {
 
   get memoryObstacle(): string | undefined {
     return this.#memoryObstacle;
+  }
+
+  get fusesAttention(): boolean {
+    return this.#fusesAttention;
   }
 
   get recordingObstacle(): string | undefined {
@@ -134,6 +139,32 @@ export class NativeEngine implements Engine {
     } catch (error) {
       this.#records = false;
       this.#recordingObstacle = firstLine(error);
+    }
+  }
+
+  /** Tries the kernel for attention, where it is wanted: of two tokens the second sees both. */
+  async tryAttention(): Promise<void> {
+    const { device = { provider: 'cpu' }, fuseAttention = device.provider === 'cuda' } = this.options;
+    if (!fuseAttention) return;
+    const shape = [1, 2, 8];
+    const tensor = (first: number, second: number) =>
+      view(
+        Float32Array.from({ length: 16 }, (_, i) => (i < 8 ? first : second)),
+        shape,
+      );
+    try {
+      const g = new Builder(this.ops, 'attention-test');
+      const parts = ['q', 'k', 'v'].map((name) => g.input(name, 'float32', shape));
+      g.output('y', g.apply('MultiHeadAttention', parts, { num_heads: 1, unidirectional: 1, scale: 1 }));
+      const executable = await this.compile(g.graph);
+      const y = tensor(0, 0);
+      await executable.run({ q: tensor(1 / 8, 1 / 8), k: tensor(0, 1), v: tensor(1, 3) }, { y });
+      await executable.release();
+      const found = y.data as Float32Array;
+      const second = (1 + 3 * Math.E) / (1 + Math.E);
+      this.#fusesAttention = found.every((value, i) => Math.abs(value - (i < 8 ? 1 : second)) < 1e-2);
+    } catch {
+      // What is written out does it as well.
     }
   }
 

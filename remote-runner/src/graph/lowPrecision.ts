@@ -18,6 +18,7 @@ export const CASTS: Readonly<Record<string, CastRule>> = {
   Gemm: 'low',
   MatMul: 'low',
   FusedMatMul: 'low',
+  MultiHeadAttention: 'low',
 
   Exp: 'float32',
   Log: 'float32',
@@ -68,6 +69,7 @@ export const CASTS: Readonly<Record<string, CastRule>> = {
   Silu: 'as they are',
   Slice: 'as they are',
   Split: 'as they are',
+  StandsFor: 'as they are',
   StopGradient: 'as they are',
   TakeRows: 'as they are',
   Tanh: 'as they are',

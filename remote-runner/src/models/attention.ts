@@ -19,6 +19,8 @@ export interface CausalAttentionOptions {
   readonly length: number;
   /** Absent: the N tokens are the B · T places themselves. */
   readonly packing?: Packing | undefined;
+  /** One kernel computes it where that can; backwards it is computed again from what is below. */
+  readonly fused?: boolean | undefined;
   /** Applied to the probabilities. */
   readonly dropout?: (probabilities: Value) => Value;
   /** Queries of a block; default: by the length. */
@@ -86,16 +88,24 @@ export function causalAttention(g: Builder, options: CausalAttentionOptions): At
   const piece = (x: Value, from: number, to: number): Value =>
     from === 0 && to === length ? x : g.slice(x, [2], [from], [to]);
 
+  /** Rows [B · T, heads · headDim] each. */
+  const kernel = (parts: readonly Value[], scale: number, heads: number): Value => {
+    const width = parts[0]!.shape[1]!;
+    const operands = parts.map((part) => g.reshape(part, [batch, length, width]));
+    const attributes = { num_heads: heads, unidirectional: 1, scale };
+    return g.reshape(g.apply('MultiHeadAttention', operands, attributes), [batch * length, width]);
+  };
+
   return (q, k, v, { layer, scale, window: wanted, softcap }) => {
     const [tokens, heads, dim] = q.shape as [number, number, number];
     const kvHeads = k.shape[1]!;
-    const [query, key, value] = [q, k, v].map((x) => {
-      const count = x.shape[1]!;
-      const flat = packing
-        ? g.apply('TakeRows', [g.reshape(x, [tokens, count * dim]), packing.rowOfPlace, packing.placeOfRow])
-        : x;
-      return g.transpose(g.reshape(flat, [batch, length, count, dim]), [0, 2, 1, 3]);
-    }) as [Value, Value, Value];
+    const flat = [q, k, v].map((x) => {
+      const rows = g.reshape(x, [tokens, x.shape[1]! * dim]);
+      return packing ? g.apply('TakeRows', [rows, packing.rowOfPlace, packing.placeOfRow]) : rows;
+    });
+    const [query, key, value] = flat.map((x) =>
+      g.transpose(g.reshape(x, [batch, length, x.shape[1]! / dim, dim]), [0, 2, 1, 3]),
+    ) as [Value, Value, Value];
     // Heads that share keys lie one behind the other: their queries are the rows of one product.
     const together = (x: Value): Value =>
       kvHeads === heads ? x : g.reshape(x, [batch, kvHeads, (heads / kvHeads) * x.shape[2]!, x.shape[3]!]);
@@ -120,11 +130,14 @@ export function causalAttention(g: Builder, options: CausalAttentionOptions): At
       const dropped = options.dropout ? options.dropout(probabilities) : probabilities;
       return apart(g.matMul(together(dropped), values!));
     };
+    const isFused =
+      options.fused && kvHeads === heads && softcap === undefined && window === length && !options.dropout;
     const contexts = blocks.map(({ from, to }) =>
-      isWhole ? attendBlock(from, to) : computedAgain(() => attendBlock(from, to)),
+      isWhole && !isFused ? attendBlock(from, to) : computedAgain(() => attendBlock(from, to)),
     );
     const context = g.concat(contexts, 2);
-    const joined = g.reshape(g.transpose(context, [0, 2, 1, 3]), [batch * length, heads * dim]);
+    const written = g.reshape(g.transpose(context, [0, 2, 1, 3]), [batch * length, heads * dim]);
+    const joined = isFused ? g.apply('StandsFor', [kernel(flat, scale, heads), written]) : written;
     return packing ? g.apply('TakeRows', [joined, packing.placeOfRow, packing.rowOfPlace]) : joined;
   };
 }

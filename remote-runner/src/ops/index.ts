@@ -28,6 +28,7 @@ import { logSoftmax } from './logSoftmax';
 import { logSumExp } from './logSumExp';
 import { matMul } from './matMul';
 import { mul } from './mul';
+import { multiHeadAttention } from './multiHeadAttention';
 import { neg } from './neg';
 import type { OpDef, OpRegistry } from './op';
 import { pad } from './pad';
@@ -47,6 +48,7 @@ import { slice } from './slice';
 import { softmax } from './softmax';
 import { split } from './split';
 import { sqrt } from './sqrt';
+import { standsFor } from './standsFor';
 import { stopGradient } from './stopGradient';
 import { sub } from './sub';
 import { takeRows } from './takeRows';
@@ -89,6 +91,7 @@ const ALL: readonly OpDef[] = [
   min,
   mod,
   mul,
+  multiHeadAttention,
   neg,
   not,
   pad,
@@ -110,6 +113,7 @@ const ALL: readonly OpDef[] = [
   softmax,
   split,
   sqrt,
+  standsFor,
   stopGradient,
   sub,
   takeRows,

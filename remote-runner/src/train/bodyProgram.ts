@@ -57,10 +57,18 @@ export interface TrainingGraphs {
   readonly rowSparse: readonly RowSparseOutput[];
 }
 
-/** Forward only, without dropout: for evaluation. @param byLayer a part for each layer, and one for the embedding */
-export function buildEvaluation(g: Builder, model: CausalLm, shape: BatchShape, byLayer = false): CutGraph {
+/**
+ * Forward only, without dropout: for evaluation. `byLayer`: a part for each layer, and one for the embedding; `fused`: one
+ * kernel for attention.
+ */
+export function buildEvaluation(
+  g: Builder,
+  model: CausalLm,
+  shape: BatchShape,
+  { byLayer = false, fused = false } = {},
+): CutGraph {
   const entered: Value[] = [];
-  g.output(BODY.hidden, body(g, model, shape, (x) => entered.push(x), null).hidden);
+  g.output(BODY.hidden, body(g, model, shape, fused, (x) => entered.push(x), null).hidden);
   return byLayer ? cutForward(g.graph, entered) : { parts: [g.graph], carried: new Map() };
 }
 
@@ -82,17 +90,19 @@ export interface TrainingOptions {
    * one for the embedding. Default 1.
    */
   readonly parts?: number | 'byLayer';
+  /** One kernel for attention forwards, where it can do that. Default false. */
+  readonly fused?: boolean;
 }
 
 export function buildTraining(
   g: Builder,
   model: CausalLm,
   shape: BatchShape,
-  { trainable, accumulate, checkpointing, parts = 1 }: TrainingOptions,
+  { trainable, accumulate, checkpointing, parts = 1, fused = false }: TrainingOptions,
 ): TrainingGraphs {
   const entered = new Set<Value>();
   const again = new Set<Node>();
-  const { hidden, parameters } = body(g, model, shape, (x) => entered.add(x), {
+  const { hidden, parameters } = body(g, model, shape, fused, (x) => entered.add(x), {
     seed: () => g.input(BODY.seed, 'int64', []),
     computedAgain: (make) => {
       const from = g.graph.nodes.length;
@@ -189,6 +199,7 @@ function body(
   g: Builder,
   model: CausalLm,
   { batch, length, tokens }: BatchShape,
+  fused: boolean,
   enters: (x: Value) => void,
   training: {
     seed: () => Value;
@@ -222,7 +233,8 @@ function body(
       batch,
       length,
       packing,
-      dropout: (x) => dropout(x, model.attentionDropout),
+      fused,
+      ...(training && model.attentionDropout > 0 && { dropout: (x: Value) => dropout(x, model.attentionDropout) }),
       ...(training && { computedAgain: training.computedAgain }),
     }),
     param,

@@ -213,13 +213,9 @@ export class TrainStep {
     const packed = packBatch(batch);
     const { shape } = packed;
     const { forward, bind } = await this.program(`eval ${keyOf(shape)}`, async () => {
-      const { newBuilder, model, precision, stream } = this.options;
-      const { parts, carried } = buildEvaluation(
-        newBuilder('evaluation', precision),
-        model,
-        shape,
-        stream !== undefined,
-      );
+      const { engine, newBuilder, model, precision, stream } = this.options;
+      const options = { byLayer: stream !== undefined, fused: engine.fusesAttention ?? false };
+      const { parts, carried } = buildEvaluation(newBuilder('evaluation', precision), model, shape, options);
       const bind = this.binder(shape.tokens, { carried });
       return { forward: await this.compileParts(parts), bind };
     });
@@ -355,12 +351,13 @@ export class TrainStep {
   }
 
   private async compileTraining(shape: BatchShape, accumulate: boolean): Promise<TrainingProgram> {
-    const { newBuilder, model, checkpointing = false, precision, stream } = this.options;
+    const { engine, newBuilder, model, checkpointing = false, precision, stream } = this.options;
     const graphs = buildTraining(newBuilder('body', precision), model, shape, {
       trainable: this.trainable,
       accumulate,
       checkpointing,
       parts: stream ? 'byLayer' : (this.options.parts ?? 1),
+      fused: engine.fusesAttention ?? false,
     });
     const [forward, backward] = await Promise.all([
       this.compileParts(graphs.forward),

@@ -141,7 +141,6 @@ describe('a recipe that is wrong', () => {
       '"cuda_graphs" must be false where "world_size" is above 1, not true.',
     ],
     ['both', '"bf16": true, "fp16": true', '"fp16" must be false where "bf16" is true, not true.'],
-    ['the only one', '"method": "lora"', '"method" must be "full", not the text "lora".'],
     ['device', '"device": "gpu"', '"device" must be "auto", "cpu", "cuda" or "cuda:N", not the text "gpu".'],
     ['inside an object', '"generation": {"prompts": ["a", 3]}', '"generation.prompts.1" must be a text, not 3.'],
     [

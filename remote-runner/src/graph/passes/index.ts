@@ -10,6 +10,7 @@ import { fuseGemm } from './fuseGemm';
 import { hoistRowScales } from './hoistRowScales';
 import { inOrder } from './inOrder';
 import { orientProducts } from './orientProducts';
+import { standIns } from './standIns';
 import { widen } from './widen';
 
 /** Passes that make a graph faster and that it can do without. */
@@ -33,7 +34,7 @@ export function optimize(graph: Graph, ops: OpRegistry, options: OptimizeOptions
   const { hasLowKernel = isMoved, without } = options;
   const builderFor = (to: Graph) => new Builder(ops, to);
   const fuse = (fusion: Fusion, pass: (graph: Graph) => Graph) => (fusion === without ? g : pass(g));
-  let g = foldConstants(graph, ops);
+  let g = foldConstants(deadCode(standIns(graph)), ops);
   g = fuse('commonSubexpressions', commonSubexpressions);
   g = fuse('foldTransposes', foldTransposes);
   g = fuse('hoistRowScales', (from) => hoistRowScales(from, builderFor));
