@@ -9,9 +9,10 @@ import { parseArgs } from 'node:util';
 import { createEngine } from '@runner/engine/createEngine';
 import { type Executable, type TensorViews, view } from '@runner/engine/engine';
 import { Builder } from '@runner/graph/builder';
-import type { Value } from '@runner/graph/ir';
+import type { TensorType, Value } from '@runner/graph/ir';
 import { FUSIONS } from '@runner/graph/passes/index';
 import { causalAttention } from '@runner/models/attention';
+import { rotate } from '@runner/models/rotary';
 import { ops } from '@runner/ops/index';
 import { type OpDef, type OpRegistry, unsupportedGradient } from '@runner/ops/op';
 import { likeFirstFloat } from '@runner/ops/typeRules';
@@ -55,15 +56,26 @@ for (const without of FUSIONS) {
 const TOKENS = 1024;
 const WIDTH = 768;
 
-/** ONNX Runtime's own attention: [B, T, heads · d] each; nothing of it is kept for a backward half. */
-const fusedAttention: OpDef = {
-  name: 'MultiHeadAttention',
+/** A kernel of ONNX Runtime's that the compiler does not write. */
+const contributed = (name: string, infer: OpDef['infer'] = likeFirstFloat): OpDef => ({
+  name,
   domain: 'com.microsoft',
-  infer: likeFirstFloat,
+  infer,
   gradient: unsupportedGradient('it is measured only'),
   examples: [],
-};
-const known: OpRegistry = new Map([...ops, [fusedAttention.name, fusedAttention]]);
+});
+const known: OpRegistry = new Map(
+  [
+    ...ops.values(),
+    contributed('BiasGelu'),
+    // Normed, mean, deviation, sum.
+    contributed('SkipLayerNormalization', (inputs) => {
+      const [x] = inputs as [TensorType];
+      const statistic = { ...x, shape: [...x.shape.slice(0, -1), 1] };
+      return [x, statistic, statistic, x];
+    }),
+  ].map((op) => [op.name, op]),
+);
 const engine = await createEngine(known);
 
 async function compiled(
@@ -111,7 +123,7 @@ for (const [batch, length] of [
   const qkvShapes = { q: [TOKENS, WIDTH], k: [TOKENS, WIDTH], v: [TOKENS, WIDTH] };
   const theirs = await compiled('fused-attention', qkvShapes, (g, inputs) => {
     const parts = Object.values(inputs).map((part) => g.reshape(part, [batch, length, WIDTH]));
-    g.output('y', g.apply(fusedAttention.name, parts, { num_heads: HEADS, unidirectional: 1 }));
+    g.output('y', g.apply('MultiHeadAttention', parts, { num_heads: HEADS, unidirectional: 1 }));
   });
   const ours = await compiled('attention', qkvShapes, (g, inputs) => {
     const heads = Object.values(inputs).map((part) => g.reshape(part, [TOKENS, HEADS, WIDTH / HEADS]));
@@ -123,5 +135,57 @@ for (const [batch, length] of [
   report(`attention of ${batch} × ${length} as one op, forward`, fused, plain);
   not_done[`attention_${batch}x${length}`] = rounded(plain / fused);
 }
+
+const wide = { x, w: [4 * WIDTH, WIDTH], b: [4 * WIDTH] };
+const biasInActivation = await compiled('bias-gelu', wide, (g, { x, w, b }) =>
+  g.output('y', g.apply('BiasGelu', [g.gemm(x!, w!, null, { transB: true }), b!])),
+);
+const biasInProduct = await compiled('gelu', wide, (g, { x, w, b }) =>
+  g.output('y', g.gelu(g.gemm(x!, w!, b!, { transB: true }))),
+);
+const [inActivation, inProduct] = await inTurns(biasInActivation, biasInProduct, 10 * rounds);
+report('bias and activation as one op, forward', inActivation, inProduct);
+not_done.bias_gelu = rounded(inProduct / inActivation);
+
+const normed = { x, skip: x, scale: [WIDTH], bias: [WIDTH] };
+const skipNorm = await compiled('skip-norm', normed, (g, inputs) => {
+  const node = g.node('SkipLayerNormalization', Object.values(inputs), { epsilon: 1e-5 });
+  g.output('y', node.outputs[0]!);
+  g.output('sum', node.outputs[3]!);
+});
+const addThenNorm = await compiled('add-norm', normed, (g, { x, skip, scale, bias }) => {
+  const sum = g.add(x!, skip!);
+  g.output('y', g.layerNorm(sum, scale!, bias!, 1e-5));
+  g.output('sum', sum);
+});
+const [oneNorm, twoNorm] = await inTurns(skipNorm, addThenNorm, 100 * rounds);
+report('residual and norm as one op, forward', oneNorm, twoNorm);
+not_done.skip_norm = rounded(twoNorm / oneNorm);
+
+const HEAD_DIM = WIDTH / HEADS;
+const positions = (g: Builder) =>
+  g.constant(
+    BigInt64Array.from({ length: TOKENS }, (_, i) => BigInt(i)),
+    'int64',
+    [TOKENS],
+  );
+const tables = { x, cos: [TOKENS, HEAD_DIM / 2], sin: [TOKENS, HEAD_DIM / 2] };
+const rotaryOp = await compiled('rotary-op', tables, (g, { x, cos, sin }) => {
+  const heads = g.reshape(x!, [TOKENS, HEADS, HEAD_DIM]);
+  g.output('y', rotate(g, heads, { cos: cos!, sin: sin!, rows: g.reshape(positions(g), [1, TOKENS]) }));
+});
+const rotaryWritten = await compiled('rotary', tables, (g, { x, cos, sin }) => {
+  const [c, s] = [cos!, sin!].map((table) => g.reshape(g.gather(table, positions(g)), [TOKENS, 1, HEAD_DIM / 2])) as [
+    Value,
+    Value,
+  ];
+  const parts = g.split(g.reshape(x!, [TOKENS, HEADS, HEAD_DIM]), [HEAD_DIM / 2, HEAD_DIM / 2], 2);
+  const [first, second] = parts as [Value, Value];
+  const turned = [g.sub(g.mul(first, c), g.mul(second, s)), g.add(g.mul(second, c), g.mul(first, s))];
+  g.output('y', g.concat(turned, 2));
+});
+const [oneRotary, written] = await inTurns(rotaryOp, rotaryWritten, 50 * rounds);
+report('rotary as one op, forward', oneRotary, written);
+passes.rotary = rounded(written / oneRotary);
 
 console.log(JSON.stringify({ bench: 'fusions', passes, not_done }));

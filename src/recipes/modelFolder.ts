@@ -27,7 +27,7 @@ export async function readModelFolder(path: string): Promise<ModelFolder | undef
   if (weights.length === 0) return undefined;
   const counts = await Promise.all(weights.map((file) => countWeights(join(path, file)).catch(() => 0)));
   const parameters = counts.reduce((a, b) => a + b, 0);
-  const positions = config.max_position_embeddings ?? config.n_positions;
+  const positions = config.max_position_embeddings ?? config.n_positions ?? config.seq_length;
   return {
     path,
     type: config.model_type,

@@ -15,6 +15,13 @@ export const REFERENCE_MODELS = [
   'gpt2-drop',
   'gpt-neo-a',
   'gpt-neo-b',
+  'gpt-neox-a',
+  'gpt-neox-b',
+  'opt-a',
+  'opt-b',
+  'opt-c',
+  'bloom-a',
+  'bloom-b',
   'llama-a',
   'llama-b',
   'llama-c',
@@ -52,6 +59,9 @@ export function deviation(ours: ArrayLike<number>, reference: ArrayLike<number>)
   }
   return difference === 0 ? 0 : difference / largest;
 }
+
+/** Biases of keys that are not turned: what is added to every key alike moves no probability. */
+export const hasNoEffect = (parameter: string): boolean => /\.decoder\..*\.k_proj\.bias$/.test(parameter);
 
 /** A fixture model's Hugging Face directory. */
 export function modelDirOf(name: ReferenceModel): string {

@@ -42,7 +42,7 @@ export function buildPrefill(g: Builder, model: CausalLm, { batch, length }: { b
     length,
     onKeyValue: (layer, key, value) => outputKeyValue(g, layer, key, value),
   });
-  const { hidden, param } = body(g, model, [batch, length], attend);
+  const { hidden, param } = body(g, model, inputs(g, [batch, length]), attend);
   outputLogits(g, model, g.gather(hidden, last), param);
   return g.graph;
 }
@@ -64,7 +64,8 @@ export function buildStep(
     }
     return found;
   };
-  const attend: Attend = (q, k, v, { layer, scale, softcap, window = Number.POSITIVE_INFINITY }) => {
+  const places = inputs(g, [rows, 1]);
+  const attend: Attend = (q, k, v, { layer, scale, softcap, slopes, window = Number.POSITIVE_INFINITY }) => {
     // With one token a row, heads lie in memory as attention wants them: no transposes.
     const query = g.reshape(q, [rows, kvHeads, groups, headDim]);
     const key = g.reshape(k, [rows, kvHeads, 1, headDim]);
@@ -75,14 +76,15 @@ export function buildStep(
     const pastValue = g.input(DECODE.pastValue(layer), 'float32', past);
     // The cache is never joined with the new token: only the scores are, a headDim-th of the bytes.
     const pastScores = capped(g, g.fusedMatMul(query, pastKey, { transB: true, alpha: scale }), softcap);
-    const masked = g.add(pastScores, mask(window > capacity ? Number.POSITIVE_INFINITY : window));
+    const fallen = slopes ? g.add(pastScores, falling(g, slopes, places.positions, capacity)) : pastScores;
+    const masked = g.add(fallen, mask(window > capacity ? Number.POSITIVE_INFINITY : window));
     const newScore = capped(g, g.fusedMatMul(query, key, { transB: true, alpha: scale }), softcap);
     const probabilities = g.softmax(g.concat([masked, newScore], 3));
     const [ofPast, ofNew] = g.split(probabilities, [capacity, 1], 3) as [Value, Value];
     const context = g.add(g.matMul(ofPast, pastValue), g.mul(ofNew, value));
     return g.reshape(context, [rows, model.heads * headDim]);
   };
-  const { hidden, param } = body(g, model, [rows, 1], attend);
+  const { hidden, param } = body(g, model, places, attend);
   outputLogits(g, model, hidden, param);
   return { graph: g.graph, windows: [...masks.keys()] };
 }
@@ -97,10 +99,30 @@ function outputKeyValue(g: Builder, layer: number, key: Value, value: Value): vo
   g.output(DECODE.value(layer), value);
 }
 
-function body(g: Builder, model: CausalLm, shape: readonly [number, number], attend: Attend) {
-  const tokens = [shape[0] * shape[1]];
-  const ids = g.reshape(g.input(DECODE.ids, 'int64', shape), tokens);
-  const positions = g.reshape(g.input(DECODE.positions, 'int64', shape), tokens);
+interface Tokens {
+  /** int64 [N] each. */
+  readonly ids: Value;
+  readonly positions: Value;
+}
+
+function inputs(g: Builder, shape: readonly [number, number]): Tokens {
+  const flat = (name: string) => g.reshape(g.input(name, 'int64', shape), [shape[0] * shape[1]]);
+  return { ids: flat(DECODE.ids), positions: flat(DECODE.positions) };
+}
+
+/** [rows, heads, 1, capacity]: a token lies at its position in the cache. */
+function falling(g: Builder, slopes: Float32Array, positions: Value, capacity: number): Value {
+  const rows = positions.shape[0]!;
+  const places = g.constant(
+    Float32Array.from({ length: capacity }, (_, i) => i),
+    'float32',
+    [1, 1, 1, capacity],
+  );
+  const distances = g.sub(places, g.reshape(g.cast(positions, 'float32'), [rows, 1, 1, 1]));
+  return g.mul(distances, g.constant(slopes, 'float32', [1, slopes.length, 1, 1]));
+}
+
+function body(g: Builder, model: CausalLm, tokens: Tokens, attend: Attend) {
   const { param } = parameterInputs(g, model);
-  return { param, hidden: model.body({ g, ids, positions, param, attend, dropout: (x) => x }) };
+  return { param, hidden: model.body({ g, ...tokens, param, attend, dropout: (x) => x }) };
 }

@@ -34,6 +34,7 @@ export const CASTS: Readonly<Record<string, CastRule>> = {
   LogSumExp: 'float32',
   LayerNormalization: 'float32',
   RmsNorm: 'float32',
+  RotaryEmbedding: 'float32',
   ReduceSum: 'float32',
   ReduceMean: 'float32',
   ScatterElements: 'float32',

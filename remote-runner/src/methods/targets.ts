@@ -13,7 +13,9 @@ export interface Matrix {
 
 /** PEFT's own choice where a recipe makes none (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`). */
 const DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = {
+  bloom: ['query_key_value'],
   gpt2: ['c_attn'],
+  gpt_neox: ['query_key_value'],
   phi3: ['qkv_proj'],
 };
 const QUERY_AND_VALUE = ['q_proj', 'v_proj'];

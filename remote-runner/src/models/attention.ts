@@ -70,6 +70,7 @@ export function causalAttention(g: Builder, options: CausalAttentionOptions): At
   const isWhole = blocks.length === 1;
   const step = blocks[0]!.to;
   const masks = new Map<string, Value>();
+  const falls = new Map<string, Value>();
   /** [1, 1, rows, columns]: row r is token `ahead + r` of those that the columns are. */
   const mask = (rows: number, columns: number, ahead: number, window: number): Value => {
     const name = [rows, columns, ahead, window].join();
@@ -85,6 +86,22 @@ export function causalAttention(g: Builder, options: CausalAttentionOptions): At
     }
     return found;
   };
+  /** [1, heads, 1, columns]: by the distance to the last column. Of a row's own distance softmax takes no notice. */
+  const falling = (slopes: Float32Array, columns: number): Value => {
+    const name = [slopes.length, columns].join();
+    const found =
+      falls.get(name) ??
+      g.constant(
+        Float32Array.from({ length: slopes.length * columns }, (_, i) => {
+          const distance = columns - 1 - (i % columns);
+          return -slopes[Math.floor(i / columns)]! * distance;
+        }),
+        'float32',
+        [1, slopes.length, 1, columns],
+      );
+    falls.set(name, found);
+    return found;
+  };
   const piece = (x: Value, from: number, to: number): Value =>
     from === 0 && to === length ? x : g.slice(x, [2], [from], [to]);
 
@@ -96,7 +113,7 @@ export function causalAttention(g: Builder, options: CausalAttentionOptions): At
     return g.reshape(g.apply('MultiHeadAttention', operands, attributes), [batch * length, width]);
   };
 
-  return (q, k, v, { layer, scale, window: wanted, softcap }) => {
+  return (q, k, v, { layer, scale, window: wanted, softcap, slopes }) => {
     const [tokens, heads, dim] = q.shape as [number, number, number];
     const kvHeads = k.shape[1]!;
     const flat = [q, k, v].map((x) => {
@@ -126,12 +143,12 @@ export function causalAttention(g: Builder, options: CausalAttentionOptions): At
       const hidden = isSeen
         ? g.pad(mask(height, height, 0, length), [0, 0, 0, ahead], [0, 0, 0, 0])
         : mask(height, to - first, ahead, window);
-      const probabilities = g.softmax(g.add(scores, hidden));
+      const probabilities = g.softmax(g.add(slopes ? g.add(scores, falling(slopes, to - first)) : scores, hidden));
       const dropped = options.dropout ? options.dropout(probabilities) : probabilities;
       return apart(g.matMul(together(dropped), values!));
     };
     const isFused =
-      options.fused && kvHeads === heads && softcap === undefined && window === length && !options.dropout;
+      options.fused && kvHeads === heads && softcap === undefined && !slopes && window === length && !options.dropout;
     const contexts = blocks.map(({ from, to }) =>
       isWhole && !isFused ? attendBlock(from, to) : computedAgain(() => attendBlock(from, to)),
     );

@@ -1,4 +1,4 @@
-/** Pieces that the GPT family shares. */
+/** Pieces that architectures share. */
 import { TuneyardError } from '@protocol/errors';
 import type { Builder } from '../graph/builder';
 import type { Value } from '../graph/ir';
@@ -42,6 +42,14 @@ export function linear({ g, param, adapt }: BodyContext, x: Value, name: string,
 export function conv1d({ g, param, adapt }: BodyContext, x: Value, name: string): Value {
   const y = g.gemm(x, param(`${name}.weight`), param(`${name}.bias`));
   return adapt ? adapt(name, x, y) : y;
+}
+
+/** y [N, heads · 3 · headDim], each head's query, key and value one behind the other → three of [N, heads, headDim]. */
+export function splitHeads(g: Builder, y: Value, heads: number): [q: Value, k: Value, v: Value] {
+  const [tokens, width] = y.shape as [number, number];
+  const headDim = width / heads / 3;
+  const byHead = g.reshape(y, [tokens, heads, 3 * headDim]);
+  return g.split(byHead, [headDim, headDim, headDim], 2) as [Value, Value, Value];
 }
 
 export function norm({ g, param }: BodyContext, x: Value, name: string, epsilon: number): Value {

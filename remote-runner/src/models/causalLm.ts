@@ -32,6 +32,8 @@ export interface AttentionOptions {
   readonly window?: number;
   /** Scores s become c · tanh(s / c), before the mask. */
   readonly softcap?: number;
+  /** [heads]: what each head's scores fall by with every token of distance (ALiBi). */
+  readonly slopes?: Float32Array;
 }
 
 /** q [N, heads, headDim], k and v [N, kvHeads, headDim] of N tokens → context [N, heads · headDim]. */

@@ -95,27 +95,37 @@ function longRope(frequencies: Float32Array, config: ModelConfig, parameters: Mo
   };
 }
 
-/** cos and sin [N, 1, dim / 2] of positions int64 [N]. Always float32: half a rotation is lost in 16 bits. */
+/** Of N tokens. Always float32: half a rotation is lost in 16 bits. */
 export interface Rotations {
+  /** [N, dim / 2] each. */
   readonly cos: Value;
   readonly sin: Value;
+  /** int64 [1, N]: 0 to N − 1. */
+  readonly rows: Value;
 }
 
 export function rotations(g: Builder, positions: Value, { frequencies, scaling }: Rotary): Rotations {
   const [tokens] = positions.shape as [number];
-  const at = g.reshape(g.cast(positions, 'float32'), [tokens, 1, 1]);
-  const angles = g.mul(at, g.constant(frequencies, 'float32', [1, 1, frequencies.length]));
+  const at = g.reshape(g.cast(positions, 'float32'), [tokens, 1]);
+  const angles = g.mul(at, g.constant(frequencies, 'float32', [1, frequencies.length]));
   const scaled = (x: Value) => (scaling === 1 ? x : g.mul(x, scaling));
-  return { cos: scaled(g.apply('Cos', [angles])), sin: scaled(g.apply('Sin', [angles])) };
+  const rows = BigInt64Array.from({ length: tokens }, (_, i) => BigInt(i));
+  return {
+    cos: scaled(g.apply('Cos', [angles])),
+    sin: scaled(g.apply('Sin', [angles])),
+    rows: g.constant(rows, 'int64', [1, tokens]),
+  };
 }
 
 /** x [N, heads, headDim]: its first dimensions turned by their positions' angles, the others as they are. */
-export function rotate(g: Builder, x: Value, { cos, sin }: Rotations): Value {
-  const half = cos.shape.at(-1)!;
-  const rest = x.shape[2]! - 2 * half;
-  const [first, second, ...others] = g.split(x, rest > 0 ? [half, half, rest] : [half, half], 2) as [Value, Value];
-  const turned = [g.sub(g.mul(first, cos), g.mul(second, sin)), g.add(g.mul(second, cos), g.mul(first, sin))];
-  return g.concat([...turned, ...others], 2);
+export function rotate(g: Builder, x: Value, { cos, sin, rows }: Rotations): Value {
+  const [tokens, heads, headDim] = x.shape as [number, number, number];
+  const dim = 2 * cos.shape[1]!;
+  const turned = g.apply('RotaryEmbedding', [g.reshape(x, [1, tokens, heads * headDim]), rows, cos, sin], {
+    num_heads: heads,
+    rotary_embedding_dim: dim === headDim ? 0 : dim,
+  });
+  return g.reshape(turned, x.shape);
 }
 
 const objectOf = (value: unknown): Record<string, unknown> | undefined =>

@@ -38,6 +38,7 @@ import { reduceMax, reduceMean, reduceSum } from './reductions';
 import { relu } from './relu';
 import { reshape } from './reshape';
 import { rmsNorm } from './rmsNorm';
+import { rotaryEmbedding } from './rotaryEmbedding';
 import { scatterElements } from './scatterElements';
 import { scatterNd } from './scatterNd';
 import { sigmoid } from './sigmoid';
@@ -103,6 +104,7 @@ const ALL: readonly OpDef[] = [
   relu,
   reshape,
   rmsNorm,
+  rotaryEmbedding,
   scatterElements,
   scatterNd,
   sigmoid,

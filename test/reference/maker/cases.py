@@ -32,6 +32,14 @@ def make_batch(rows: list[tuple[int, int]], vocab: int, generator: torch.Generat
     return batch
 
 
+def stored_names(model: PreTrainedModel) -> dict[str, torch.nn.Parameter]:
+    """Parameters by their names in files, which transformers renames when it reads some architectures."""
+    is_neox = model.config.model_type == "gpt_neox"
+    return {
+        name.replace("lm_head.", "embed_out.") if is_neox else name: parameter for name, parameter in model.named_parameters()
+    }
+
+
 def run(model: PreTrainedModel, batch: dict, with_gradients: bool) -> tuple[torch.Tensor, torch.Tensor, dict]:
     """Logits [B, T, V] with padded positions set to 0, mean loss over supervised tokens, gradients by parameter."""
     tensors = {key: torch.tensor(batch[key]) for key in ("input_ids", "attention_mask", "labels")}
@@ -44,7 +52,7 @@ def run(model: PreTrainedModel, batch: dict, with_gradients: bool) -> tuple[torc
     if with_gradients:
         output.loss.backward()
     logits = output.logits.detach() * tensors["attention_mask"][..., None]
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters()} if with_gradients else {}
+    gradients = {name: p.grad.clone() for name, p in stored_names(model).items()} if with_gradients else {}
     return logits, output.loss.detach(), gradients
 
 
@@ -80,7 +88,7 @@ def make() -> None:
             f"cases/{name}.json",
             {
                 "model": name,
-                "parameters": [key for key, _ in single.named_parameters()],
+                "parameters": list(stored_names(single)),
                 "batches": batches,
                 "float32_vs_float64": worst,
             },

@@ -5,13 +5,16 @@ import shutil
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    BloomConfig,
     Gemma2Config,
     Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoConfig,
+    GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    OPTConfig,
     Phi3Config,
     PreTrainedConfig,
     Qwen2Config,
@@ -37,6 +40,17 @@ def _rotary(config_class: type[PreTrainedConfig], vocab: int, **options) -> PreT
     sizes = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
     ends = {"bos_token_id": vocab - 1, "eos_token_id": vocab - 1, "pad_token_id": None}
     return config_class(vocab_size=vocab, max_position_embeddings=64, **{**sizes, **ends, **options})
+
+
+def _opt(vocab: int, **options) -> OPTConfig:
+    sizes = {"hidden_size": 24, "word_embed_proj_dim": 24, "ffn_dim": 52, "num_hidden_layers": 2, "num_attention_heads": 3}
+    ends = {"bos_token_id": vocab - 1, "eos_token_id": vocab - 1, "pad_token_id": None}
+    return OPTConfig(vocab_size=vocab, max_position_embeddings=33, dropout=0.0, **{**sizes, **ends, **options})
+
+
+def _bloom(vocab: int, **options) -> BloomConfig:
+    ends = {"bos_token_id": vocab - 1, "eos_token_id": vocab - 1, "pad_token_id": None}
+    return BloomConfig(vocab_size=vocab, hidden_size=24, n_layer=2, **ends, **options)
 
 
 CONFIGS = {
@@ -118,6 +132,26 @@ CONFIGS = {
             "short_factor": [1.0, 1.5, 2.0], "long_factor": [2.0, 3.0, 4.0],
         },
     ),
+    # both halves of a layer side by side, a quarter of a head rotated, untied head
+    "gpt-neox-a": _rotary(
+        GPTNeoXConfig, 91, hidden_size=32, rope_parameters={
+            "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25,
+        },
+    ),
+    # one half behind the other, nearly all of a head rotated, no biases in attention, tied head, tanh for GELU
+    "gpt-neox-b": _rotary(
+        GPTNeoXConfig, 59, use_parallel_residual=False, attention_bias=False, tie_word_embeddings=True,
+        hidden_act="gelu_new",
+        rope_parameters={"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.7},
+    ),
+    "opt-a": _opt(77),
+    # OPT-350M's shape: narrower embeddings, norms behind
+    "opt-b": _opt(63, word_embed_proj_dim=14, do_layer_norm_before=False),
+    # no biases, untied head
+    "opt-c": _opt(57, enable_bias=False, tie_word_embeddings=False),
+    "bloom-a": _bloom(87, n_head=4),
+    # heads that are no power of two; what is added to is normed
+    "bloom-b": _bloom(69, n_head=6, apply_residual_connection_post_layernorm=True),
 }
 
 # The same weights in other files: name -> (source, dtype of the file, max_shard_size)

@@ -56,7 +56,7 @@ async function folderOf(nameOrPath: string, signal: AbortSignal | undefined): Pr
 export async function readSessionModel(dir: string): Promise<SessionModel> {
   const tokenizer = await loadTokenizer(dir);
   const config = await json(join(dir, 'config.json'));
-  const positions = config.max_position_embeddings ?? config.n_positions;
+  const positions = config.max_position_embeddings ?? config.n_positions ?? config.seq_length;
   const weights = await countWeights(dir);
   return {
     dir,
