@@ -163,6 +163,16 @@ const loraSchema = z
   })
   .describe('Low-rank adapters (LoRA), as PEFT has them.');
 
+const quantizationSchema = z
+  .strictObject({
+    load_in_8bit: z.boolean().default(false).describe('Hold the weights in 8 bits, a scale a row, in place of 4.'),
+    bnb_4bit_quant_type: z
+      .enum(['nf4'])
+      .default('nf4')
+      .describe('What 4 bits stand for: NormalFloat, in blocks of 64, whose scales are of 8 bits.'),
+  })
+  .describe('How `qlora` holds the weights that it does not train.');
+
 export const generationSchema = z
   .strictObject({
     prompts: z
@@ -220,10 +230,13 @@ export const recipeSchema = z
       ),
     revision: z.string().optional().describe('Branch, tag or commit of a hub model.'),
     method: z
-      .enum(['full', 'lora'])
+      .enum(['full', 'lora', 'qlora'])
       .default('full')
-      .describe('How to train: `full` changes every weight, `lora` a small adapter beside them.'),
+      .describe(
+        'How to train: `full` changes every weight, `lora` a small adapter beside them, `qlora` an adapter beside weights of 4 bits.',
+      ),
     lora: loraSchema.default(() => loraSchema.parse({})),
+    quantization: quantizationSchema.default(() => quantizationSchema.parse({})),
     dataset: z.union([z.string().min(1), datasetSchema]).describe('The data: a file, or an object with more to say.'),
     device: z
       .string()
@@ -356,6 +369,10 @@ export const recipeSchema = z
   .refine(({ offload_param, zero_stage }) => !(offload_param && zero_stage === 2), {
     path: ['zero_stage'],
     error: 'must be 0 or 1 where "offload_param" is true',
+  })
+  .refine(({ offload_param, method }) => !(offload_param && method === 'qlora'), {
+    path: ['offload_param'],
+    error: 'must be false where "method" is "qlora"',
   })
   .refine(({ cuda_graphs, world_size }) => !(cuda_graphs && world_size > 1), {
     path: ['cuda_graphs'],

@@ -22,6 +22,11 @@ export function pickMethod(step: {
       detail: l10n.t('Trains a small part beside the weights: large models in little memory, saved as a few megabytes'),
       value: 'lora',
     },
+    {
+      label: `$(archive) ${l10n.t('Adapter beside 4-bit weights (QLoRA)')}`,
+      detail: l10n.t('The same, with the other weights in an eighth of their memory: for models that would not fit'),
+      value: 'qlora',
+    },
   ];
   return pickStep({ ...step, placeholder: l10n.t('How shall it learn?'), items });
 }

@@ -66,6 +66,7 @@ export function proposeRecipe({ dataset, data, model, method }: ProposalInput): 
   const epochs = epochsFor(data.rows);
   const steps = perEpoch * epochs;
   const evaluation = evaluationFor({ held, perEpoch, epochs });
+  const hasAdapter = method !== 'full';
 
   const entries: Entry[] = [
     { key: 'model', value: model.name },
@@ -75,7 +76,7 @@ export function proposeRecipe({ dataset, data, model, method }: ProposalInput): 
       comment: datasetComment(data),
     },
     { key: 'method', value: method },
-    ...(method === 'lora' ? [LORA()] : []),
+    ...(hasAdapter ? [LORA()] : []),
     {
       key: 'max_length',
       value: maxLength,
@@ -94,8 +95,8 @@ export function proposeRecipe({ dataset, data, model, method }: ProposalInput): 
     },
     {
       key: 'learning_rate',
-      value: new Literal(method === 'lora' ? LORA_RATE : learningRate(model.parameters)),
-      comment: method === 'lora' ? loraRateComment() : rateComment(model.parameters),
+      value: new Literal(hasAdapter ? LORA_RATE : learningRate(model.parameters)),
+      comment: hasAdapter ? loraRateComment() : rateComment(model.parameters),
     },
     { key: 'lr_scheduler_type', value: 'cosine' },
     { key: 'warmup_ratio', value: 0.05 },

@@ -79,6 +79,7 @@ beforeAll(async () => {
   }
   const lora = { r: 4, lora_alpha: 16, lora_dropout: 0.1, target_modules: 'all-linear', bias: 'all' };
   await writeFile(join(folder, 'lora.tune.json'), JSON.stringify(recipe({ method: 'lora', lora, max_steps: 5 })));
+  await writeFile(join(folder, 'qlora.tune.json'), JSON.stringify(recipe({ method: 'qlora', lora, max_steps: 5 })));
 });
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -217,6 +218,25 @@ describe('a run that is asked to stop', () => {
       expect((await tuneyard(train('lora', key, '--set', `${key}=true`))).status).toBe(0);
     vi.unstubAllEnvs();
     for (const key of ['offload_optimizer', 'offload_param']) expectSameRun(key, 'lora');
+  });
+
+  it('goes on so with an adapter beside weights of 4 bits, and in bfloat16', async () => {
+    const prompts = ['--set', 'generation={"prompts": ["the mage"], "max_new_tokens": 4}'];
+    expect(await tuneyard(train('qlora', 'qlora', ...prompts))).toMatchObject({ status: 0, stderr: '' });
+    await stopAndResume('qlora', 'stopped-qlora', ...prompts);
+    expectSameRun('stopped-qlora', 'qlora');
+    const loss = (name: string) => (events(name).findLast((event) => event.type === 'log') as LogEvent).loss;
+    expect(loss('qlora')).not.toBe(loss('lora'));
+    expect(loss('qlora') / loss('lora')).toBeCloseTo(1, 1);
+    const parameters = (name: string) =>
+      (events(name).find((event) => event.type === 'start') as StartEvent).parameters;
+    expect(parameters('qlora')).toBe(parameters('lora'));
+    vi.stubEnv('TUNEYARD_MEMORY', 'apart');
+    for (const set of ['bf16=true', 'quantization.load_in_8bit=true'])
+      expect(await tuneyard(train('qlora', set, '--set', set))).toMatchObject({ status: 0, stderr: '' });
+    vi.unstubAllEnvs();
+    expect(loss('bf16=true') / loss('qlora')).toBeCloseTo(1, 1);
+    expect(loss('quantization.load_in_8bit=true') / loss('lora')).toBeCloseTo(1, 2);
   });
 
   it('goes on so where weights and moments are in a device’s memory, and saves and writes texts from there', async () => {

@@ -9,11 +9,19 @@ import { loadParameters, openModel } from '@runner/models/loadModel';
 import { writeModelDir } from '@runner/train/checkpoint';
 import { describe, expect, it } from 'vitest';
 import { gradientDeviations, logitsOf, lossOf, openAdapted, openReference } from './evaluation';
-import { ADAPTERS, adapterDirOf, deviation, modelDirOf, readAdapter, readAdapterTensors } from './fixtures';
+import {
+  ADAPTERS,
+  adapterDirOf,
+  deviation,
+  modelDirOf,
+  QUANTIZED_ADAPTERS,
+  readAdapter,
+  readAdapterTensors,
+} from './fixtures';
 
 const TOLERANCE = 1e-4;
 
-describe.each(ADAPTERS)('%s, as PEFT saved it', (name) => {
+describe.each([...ADAPTERS, ...QUANTIZED_ADAPTERS])('%s, as PEFT saved it', (name) => {
   const reference = readAdapter(name);
 
   it('gives PEFT’s logits, loss and gradients, and no other gradients', async () => {
@@ -36,6 +44,10 @@ describe.each(ADAPTERS)('%s, as PEFT saved it', (name) => {
     }
     await opened.step.release();
   });
+});
+
+describe.each(ADAPTERS)('%s', (name) => {
+  const reference = readAdapter(name);
 
   it('gives the same logits when it is merged, and says what that rounded', async () => {
     const opened = await openReference(reference.model);

@@ -4,12 +4,13 @@ import { type Batch, collate } from '@runner/data/collate';
 import { type TensorView, view } from '@runner/engine/engine';
 import { NativeEngine } from '@runner/engine/native';
 import { buildLogits, HEAD, headShape } from '@runner/heads/causalLm';
+import { openParameters } from '@runner/jobs/openParameters';
 import { prepareMethod } from '@runner/methods/index';
-import { continueAdapter, openAdapter } from '@runner/methods/peftAdapter';
+import { openAdapter } from '@runner/methods/peftAdapter';
 import type { CausalLm } from '@runner/models/causalLm';
-import { loadParameters, openModel, readParameters } from '@runner/models/loadModel';
+import { loadParameters, openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
-import { Arena, joined, layoutArena, type ParameterSet } from '@runner/train/arena';
+import { Arena, layoutArena, type ParameterSet } from '@runner/train/arena';
 import { BODY, buildEvaluation } from '@runner/train/bodyProgram';
 import { TrainStep } from '@runner/train/trainStep';
 import {
@@ -44,17 +45,16 @@ export async function openReference(name: ReferenceModel): Promise<OpenedReferen
 
 /** A reference adapter beside its base model, as a run trains it. */
 export async function openAdapted(name: AdapterName): Promise<OpenedReference> {
-  const { model: base, options } = readAdapter(name);
+  const { model: base, options, quantized } = readAdapter(name);
   const opened = await openModel(modelDirOf(base));
-  const recipe = recipeSchema.parse({ model: base, dataset: 'samples', method: 'lora', lora: options });
+  const recipe = recipeSchema.parse({
+    ...{ model: base, dataset: 'samples', method: quantized ? 'qlora' : 'lora', lora: options },
+    quantization: { load_in_8bit: quantized === 'int8' },
+  });
   const method = prepareMethod(opened.model, recipe, base);
-  const { model, trainable } = method;
-  const trained = new Arena(layoutArena(model.parameters.filter((parameter) => trainable.has(parameter.name))));
-  const frozen = new Arena(layoutArena(model.parameters.filter((parameter) => !trainable.has(parameter.name))));
-  await readParameters(opened, frozen);
+  const { model } = method;
   const adapter = await openAdapter(adapterDirOf(name));
-  await continueAdapter(adapter!, trained, method.adapter!.savedName, recipe.lora);
-  const parameters = joined(trained, frozen);
+  const { trained, parameters } = await openParameters({ ...opened, adapter }, method, recipe);
   const gradients = new Arena(trained.layout);
   const engine = new NativeEngine(ops);
   return {

@@ -111,12 +111,15 @@ export async function readCase(name: ReferenceModel): Promise<ReferenceCase> {
 
 /** LoRA adapters that PEFT made and saved. */
 export const ADAPTERS = ['lora-gpt2', 'lora-llama', 'lora-qwen'] as const;
-export type AdapterName = (typeof ADAPTERS)[number];
+/** The same beside matrices that bitsandbytes has quantized. */
+export const QUANTIZED_ADAPTERS = ['qlora-llama', 'qlora-gpt2', 'qlora-qwen2'] as const;
+export type AdapterName = (typeof ADAPTERS)[number] | (typeof QUANTIZED_ADAPTERS)[number];
 
 export interface ReferenceAdapter {
   model: ReferenceModel;
   /** A recipe's `lora`. */
   options: Record<string, unknown>;
+  quantized: 'nf4' | 'int8' | null;
   batches: ReferenceBatch[];
   /** Deviation of the logits when the adapter is merged. */
   merged: number;
@@ -127,6 +130,9 @@ export const readAdapter = (name: AdapterName): ReferenceAdapter => readJson(`ad
 /** As {@link ReferenceCase.tensors}; gradients go by PEFT's names of parameters. */
 export const readAdapterTensors = (name: AdapterName): Promise<ReferenceTensors> =>
   readTensors(`adapters/${name}/reference`);
+
+/** Matrices, and what bitsandbytes makes of them. */
+export const readQuantization = (): Promise<ReferenceTensors> => readTensors('quantization');
 
 export interface ReferenceSample {
   input_ids: number[];

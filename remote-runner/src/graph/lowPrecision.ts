@@ -33,6 +33,7 @@ export const CASTS: Readonly<Record<string, CastRule>> = {
   LogSoftmax: 'float32',
   LogSumExp: 'float32',
   LayerNormalization: 'float32',
+  MatMulBnb4: 'float32',
   RmsNorm: 'float32',
   RotaryEmbedding: 'float32',
   ReduceSum: 'float32',

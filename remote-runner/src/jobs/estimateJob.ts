@@ -5,7 +5,7 @@ import type { Recipe } from '@protocol/recipe';
 import type { Estimate } from '@protocol/runner';
 import { partsOf } from '../collectives/collective';
 import { layOut } from '../engine/workspace';
-import type { Graph } from '../graph/ir';
+import { elementCount, type Graph } from '../graph/ir';
 import { planMemory } from '../graph/memoryPlan';
 import { buildModel } from '../graph/onnx';
 import { optimize } from '../graph/passes/index';
@@ -13,7 +13,8 @@ import { optimize } from '../graph/passes/index';
 import { buildHeadTraining, chunkSizes, headShape } from '../heads/causalLm';
 import { freeDiskBytes } from '../hub/diskSpace';
 import { prepareMethod } from '../methods/index';
-import type { CausalLm } from '../models/causalLm';
+import { parameterCount } from '../methods/method';
+import type { CausalLm, ParameterSpec } from '../models/causalLm';
 import { newBuilder, ops } from '../ops/index';
 import { isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
 import { Arena, type ArenaLayout, layoutArena } from '../train/arena';
@@ -42,13 +43,12 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const { model } = method;
   const plan = new TrainingPlan({ recipe, train: samples.train, maxLength: samples.maxLength, padTokenId });
   const layout = layoutArena(model.parameters.filter(({ name }) => method.trainable.has(name)));
-  const all = layoutArena(model.parameters);
   const largest = plan.largestBatch();
   const shape = { ...largest, tokens: largest.batch * largest.length };
   const supervised = mostSupervised(plan);
   const memory = graphMemory(model, layout, shape, supervised, recipe, 'whole');
 
-  const weights = 4 * all.size;
+  const weights = model.parameters.reduce((sum, spec) => sum + bytesOf(spec), 0);
   const trained = 4 * layout.size;
   const moments = 4 * optimizerStateSize(recipe.optim, layout, recipe);
   const isSharded = recipe.world_size > 1 && recipe.zero_stage > 0 && isShardable(recipe.optim);
@@ -61,7 +61,7 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const checkpoint = trained + moments;
   const estimate: Estimate = {
     model: recipe.model,
-    parameters: count(all),
+    parameters: parameterCount(prepared.model, method),
     trainable_parameters: count(layout),
     batch: shape.batch,
     length: shape.length,
@@ -156,7 +156,7 @@ function graphMemory(
   const runs = (graph: Graph) => {
     working = Math.max(working, planMemory(buildModel(optimize(graph, ops), ops)).bytes);
   };
-  const sizes = new Map(layoutArena(model.parameters).tensors.map(({ name, size }) => [name, 4 * size]));
+  const sizes = new Map(model.parameters.map((spec) => [spec.name, bytesOf(spec)]));
   const head = 2 * sizes.get(model.headWeight)!;
   const usedBy = ({ inputs, outputs }: Graph) =>
     [...inputs.map(({ name }) => name), ...[...outputs.keys()].map((name) => name.replace(/^grad:/, ''))].reduce(
@@ -201,6 +201,8 @@ function ownGradientBytes(layout: ArenaLayout, part: ArenaLayout): number {
   const largest = Math.max(0, ...others);
   return 4 * Math.min(layout.size + part.size, part.size + rest + embedding + 2 * largest);
 }
+
+const bytesOf = ({ dtype, shape }: ParameterSpec): number => (dtype === 'uint8' ? 1 : 4) * elementCount(shape);
 
 function mostSupervised(plan: TrainingPlan): number {
   let most = 1;

@@ -3,10 +3,10 @@ import type { Recipe } from '@protocol/recipe';
 import type { PreparedMethod } from '../methods/method';
 import { continueAdapter, mergeAdapter } from '../methods/peftAdapter';
 import { initialize } from '../models/initialize';
-import { readParameters } from '../models/loadModel';
+import { type OpenModel, readParameters, readQuantized } from '../models/loadModel';
+import { QuantizedWeights } from '../quantization/quantizedWeights';
 import { Arena, type JoinedArenas, joined, layoutArena } from '../train/arena';
 import type { ArenaMemory } from '../train/arenaMemory';
-import type { PreparedModel } from './prepare';
 
 /**
  * Fresh weights for what the method adds, the model's for the rest, and the adapter's that training goes on with.
@@ -15,20 +15,25 @@ import type { PreparedModel } from './prepare';
  * @throws TuneyardError `weights_invalid`, `recipe_invalid`, `out_of_memory`
  */
 export async function openParameters(
-  prepared: PreparedModel,
-  { model, trainable, adapter: saved }: PreparedMethod,
+  prepared: OpenModel,
+  { model, trainable, adapter: saved, quantized }: PreparedMethod,
   recipe: Recipe,
   memory?: ArenaMemory,
   signal?: AbortSignal,
 ): Promise<{ trained: Arena; parameters: JoinedArenas }> {
   const { adapter, model: base } = prepared;
+  const few = quantized && new QuantizedWeights(quantized.matrices, quantized.scheme);
+  const inBits = new Set(few?.tensors.map(({ name }) => name));
   const layoutOf = (isTrained: boolean) =>
-    layoutArena(model.parameters.filter(({ name }) => trainable.has(name) === isTrained));
+    layoutArena(model.parameters.filter(({ name }) => trainable.has(name) === isTrained && !inBits.has(name)));
   const trained = new Arena(layoutOf(true), memory);
-  const frozen = layoutOf(false);
-  const parameters = frozen.size > 0 ? joined(trained, new Arena(frozen)) : joined(trained);
-  initialize(trained, model.parameters.slice(base.parameters.length), recipe.seed);
-  await readParameters(prepared, parameters, signal);
+  const frozen = new Arena(layoutOf(false));
+  const parameters = joined(trained, ...[frozen, ...(few ? [few] : [])].filter(({ data }) => data.byteLength > 0));
+  const own = new Set(base.parameters.map(({ name }) => name));
+  const added = model.parameters.filter(({ name }) => !own.has(name) && !inBits.has(name));
+  initialize(trained, added, recipe.seed);
+  for (const arena of [trained, frozen]) await readParameters(prepared, arena, signal);
+  if (few) await readQuantized(prepared, few, signal);
   if (adapter && saved) await continueAdapter(adapter, trained, saved.savedName, recipe.lora, signal);
   else if (adapter) await mergeAdapter(adapter, base, parameters, signal);
   return { trained, parameters };

@@ -18,7 +18,7 @@ import { createDecoder } from '../generate/kvCache';
 import { KvCachePrograms } from '../generate/kvCachePrograms';
 import { requireDiskSpace } from '../hub/diskSpace';
 import { prepareMethod } from '../methods/index';
-import type { PreparedMethod } from '../methods/method';
+import { type PreparedMethod, parameterCount } from '../methods/method';
 import { newBuilder } from '../ops/index';
 import { isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
 import type { OptimizerState } from '../optim/optimizer';
@@ -136,7 +136,6 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   state.loss_scale = precision === 'float16' ? (state.loss_scale ?? firstLossScale(precision)) : null;
   step = state.step;
   let lastCheckpoint = resumed?.path;
-  const count = (tensors: readonly { size: number }[]) => tensors.reduce((sum, { size }) => sum + size, 0);
   const places = await parallel.texts(`${hostname()}\n${device.label}`);
   const ranks = places.map((place) => ({ host: place.split('\n')[0]!, device: place.split('\n')[1] ?? '' }));
   emit({
@@ -147,8 +146,8 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     total_steps: plan.totalSteps,
     model: recipe.model,
     method: recipe.method,
-    parameters: count(all.tensors),
-    trainable_parameters: count(parameters.tensors),
+    parameters: parameterCount(prepared.model, method),
+    trainable_parameters: parameters.tensors.reduce((sum, { size }) => sum + size, 0),
     train_samples: samples.train.length,
     eval_samples: evalBatches.length > 0 ? samples.eval.length : 0,
     device: device.label,

@@ -4,8 +4,9 @@ import type { CausalLm } from '../models/causalLm';
 import { full } from './full';
 import { lora } from './lora';
 import type { Method, PreparedMethod } from './method';
+import { qlora } from './qlora';
 
-const METHODS: Readonly<Record<Recipe['method'], Method>> = { full, lora };
+const METHODS: Readonly<Record<Recipe['method'], Method>> = { full, lora, qlora };
 
 /** @throws TuneyardError `recipe_invalid` where the recipe asks for what the model does not have */
 export const prepareMethod = (model: CausalLm, recipe: Recipe, base: string): PreparedMethod =>

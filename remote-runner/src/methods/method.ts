@@ -1,6 +1,9 @@
 /** What a way to train is to the rest of the runner: which parameters there are, and which of them change. */
 import type { Recipe } from '@protocol/recipe';
+import { elementCount } from '../graph/ir';
 import type { CausalLm } from '../models/causalLm';
+import type { QuantizationScheme } from '../quantization/quantize';
+import type { Matrix } from './targets';
 
 export interface Method {
   readonly name: Recipe['method'];
@@ -21,4 +24,17 @@ export interface PreparedMethod {
     readonly config: Readonly<Record<string, unknown>>;
     savedName(parameter: string): string;
   };
+  /** Matrices that are held in few bits, and how. */
+  readonly quantized?: { readonly matrices: readonly Matrix[]; readonly scheme: QuantizationScheme };
+}
+
+/** How many weights there are, whatever bits they have. @param base the model that the method was given */
+export function parameterCount(base: CausalLm, { model, quantized }: PreparedMethod): number {
+  const own = new Set(base.parameters.map(({ name }) => name));
+  const ofBase = base.parameters.map(({ shape }) => elementCount(shape));
+  const replaced = new Set(
+    quantized?.matrices.flatMap((matrix) => quantized.scheme.parts(matrix).map(({ end }) => matrix.name + end)),
+  );
+  const added = model.parameters.filter(({ name }) => !own.has(name) && !replaced.has(name));
+  return [...ofBase, ...added.map(({ shape }) => elementCount(shape))].reduce((a, b) => a + b, 0);
 }

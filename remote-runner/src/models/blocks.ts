@@ -33,14 +33,21 @@ export function activation(name: string, file: string): Activation {
 }
 
 /** x [N, in] through PyTorch's Linear: weight [out, in]. */
-export function linear({ g, param, adapt }: BodyContext, x: Value, name: string, bias: boolean): Value {
-  const y = g.gemm(x, param(`${name}.weight`), bias ? param(`${name}.bias`) : null, { transB: true });
-  return adapt ? adapt(name, x, y) : y;
+export function linear(context: BodyContext, x: Value, name: string, bias: boolean): Value {
+  return multiply(context, x, name, bias, { transB: true });
 }
 
 /** x [N, in] through GPT-2's Conv1D: weight [in, out]. */
-export function conv1d({ g, param, adapt }: BodyContext, x: Value, name: string): Value {
-  const y = g.gemm(x, param(`${name}.weight`), param(`${name}.bias`));
+export function conv1d(context: BodyContext, x: Value, name: string): Value {
+  return multiply(context, x, name, true, {});
+}
+
+function multiply(context: BodyContext, x: Value, name: string, bias: boolean, flags: { transB?: boolean }): Value {
+  const { g, param, adapt } = context;
+  const summand = bias ? param(`${name}.bias`) : null;
+  const other = context.product?.(name, x);
+  const biased = other && (summand ? g.add(other, summand) : other);
+  const y = biased ?? g.gemm(x, param(`${name}.weight`), summand, flags);
   return adapt ? adapt(name, x, y) : y;
 }
 

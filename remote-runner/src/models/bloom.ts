@@ -11,7 +11,7 @@ const TABLE = 'transformer.word_embeddings.weight';
  * What each head's scores fall by with every token of distance (Press, Smith & Lewis 2022): a geometric sequence for a
  * power of two, and every other one of the next sequence for the heads beyond.
  */
-export function alibiSlopes(heads: number): Float32Array {
+function alibiSlopes(heads: number): Float32Array {
   const power = 2 ** Math.floor(Math.log2(heads));
   const sequence = (length: number) => Array.from({ length }, (_, i) => 2 ** ((-8 * (i + 1)) / length));
   const beyond = sequence(2 * power).filter((_, i) => i % 2 === 0);

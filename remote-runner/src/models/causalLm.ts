@@ -22,6 +22,8 @@ export interface ParameterSpec {
     | { readonly kind: 'ones' };
   /** Of a matrix that rows are multiplied by: [out, in] as PyTorch's Linear has it, or [in, out] as GPT-2's Conv1D. */
   readonly matrix?: 'linear' | 'conv1d';
+  /** Default float32. */
+  readonly dtype?: 'uint8';
 }
 
 export interface AttentionOptions {
@@ -52,6 +54,10 @@ export interface BodyContext {
   dropout(x: Value, p: number): Value;
   /** Sees what goes into a matrix of {@link ParameterSpec.matrix} (named without ".weight") and what came of it. */
   adapt?(name: string, x: Value, y: Value): Value;
+  /** x [N, in] times a matrix of {@link ParameterSpec.matrix} (named without ".weight") that is not there as such. */
+  product?(name: string, x: Value): Value | undefined;
+  /** Has what `make` makes computed again backwards, where it would be kept otherwise. */
+  computedAgain?(make: () => Value): Value;
   /** Told what enters each layer: all that gradient checkpointing keeps of it. */
   enters?(x: Value): void;
 }

@@ -3,6 +3,7 @@ import { TuneyardError } from '@protocol/errors';
 import { formatShape, sameShape } from '../graph/ir';
 import { type ModelDir, openModelDir } from '../hub/modelDir';
 import { mergeAdapter, type PeftAdapter } from '../methods/peftAdapter';
+import type { QuantizedWeights } from '../quantization/quantizedWeights';
 import { Arena, layoutArena, type ParameterSet } from '../train/arena';
 import type { ArenaMemory } from '../train/arenaMemory';
 import type { CausalLm } from './causalLm';
@@ -86,14 +87,45 @@ export async function readParameters(
 ): Promise<void> {
   for (const { name } of into.tensors) {
     const stored = fileNames.get(name);
-    if (stored === undefined) continue;
-    const values = await source.weights.readFloat32(stored, into.slice(name), signal);
-    const broken = values.find((value) => !Number.isFinite(value));
-    if (broken === undefined) continue;
-    throw new TuneyardError(
-      'weights_invalid',
-      `the tensor ${stored} holds ${broken}, which is no weight to compute with; fetch the model again, or take an earlier checkpoint.`,
-      { place: { file: source.weights.info(stored).file } },
-    );
+    if (stored !== undefined) await readFinite(source, stored, into.slice(name), signal);
   }
+}
+
+/**
+ * Reads matrices in full, one at a time, and keeps what few bits hold of them.
+ * @throws TuneyardError as {@link readParameters}
+ */
+export async function readQuantized(
+  { source, fileNames }: OpenModel,
+  into: QuantizedWeights,
+  signal?: AbortSignal,
+): Promise<void> {
+  for (const matrix of into.matrices) {
+    const weight = await readFinite(source, fileNames.get(`${matrix.name}.weight`)!, undefined, signal);
+    into.fill(matrix, matrix.kind === 'linear' ? weight : transposed(weight, matrix.out));
+  }
+}
+
+/** [rows, columns] → [columns, rows] */
+function transposed(values: Float32Array, columns: number): Float32Array {
+  const rows = values.length / columns;
+  const turned = new Float32Array(values.length);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) turned[j * rows + i] = values[i * columns + j]!;
+  return turned;
+}
+
+async function readFinite(
+  { weights }: ModelDir,
+  stored: string,
+  into: Float32Array | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
+  const values = await weights.readFloat32(stored, into, signal);
+  const broken = values.find((value) => !Number.isFinite(value));
+  if (broken === undefined) return values;
+  throw new TuneyardError(
+    'weights_invalid',
+    `the tensor ${stored} holds ${broken}, which is no weight to compute with; fetch the model again, or take an earlier checkpoint.`,
+    { place: { file: weights.info(stored).file } },
+  );
 }

@@ -7,12 +7,13 @@ export function parameterInputs(
   g: Builder,
   model: CausalLm,
 ): { param: (name: string) => Value; declared: ReadonlyMap<string, Value> } {
-  const shapes = new Map(model.parameters.map(({ name, shape }) => [name, shape]));
+  const specs = new Map(model.parameters.map((spec) => [spec.name, spec]));
   const declared = new Map<string, Value>();
   const param = (name: string): Value => {
     let found = declared.get(name);
     if (!found) {
-      found = g.input(name, 'float32', shapes.get(name)!);
+      const { shape, dtype = 'float32' } = specs.get(name)!;
+      found = g.input(name, dtype, shape);
       declared.set(name, found);
     }
     return found;

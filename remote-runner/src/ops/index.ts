@@ -27,6 +27,7 @@ import { and, not } from './logic';
 import { logSoftmax } from './logSoftmax';
 import { logSumExp } from './logSumExp';
 import { matMul } from './matMul';
+import { matMulBnb4 } from './matMulBnb4';
 import { mul } from './mul';
 import { multiHeadAttention } from './multiHeadAttention';
 import { neg } from './neg';
@@ -88,6 +89,7 @@ const ALL: readonly OpDef[] = [
   logSoftmax,
   logSumExp,
   matMul,
+  matMulBnb4,
   max,
   min,
   mod,

@@ -59,7 +59,7 @@ export function layoutArena(specs: readonly TensorSpec[]): ArenaLayout {
 
 /** Parameters by name, wherever they lie: in one arena, or in several. */
 export interface ParameterSet {
-  readonly tensors: readonly ArenaTensor[];
+  readonly tensors: readonly { readonly name: string; readonly shape: Shape }[];
   /** A tensor for an engine; the same object at every call, so that the engine knows it again. */
   view(name: string): TensorView;
   /** Rows `[from, from + size)` of a tensor's first dimension, otherwise as {@link view}. */
@@ -125,11 +125,16 @@ export class Arena implements ParameterSet {
 
 /** Several arenas with the parameters of one model: what is trained and what stays as it is. */
 export interface JoinedArenas extends ParameterSet {
-  readonly arenas: readonly Arena[];
+  readonly arenas: readonly StoredParameters[];
 }
 
-export function joined(...arenas: readonly Arena[]): JoinedArenas {
-  const [first] = arenas as [Arena, ...Arena[]];
+/** Parameters that lie in one piece. */
+export interface StoredParameters extends ParameterSet {
+  readonly data: ArrayBufferView<ArrayBufferLike>;
+}
+
+export function joined(...arenas: readonly StoredParameters[]): JoinedArenas {
+  const [first] = arenas as [StoredParameters, ...StoredParameters[]];
   const owners = new Map(arenas.flatMap((arena) => arena.tensors.map(({ name }) => [name, arena] as const)));
   const owner = (name: string) => owners.get(name) ?? first;
   return {

@@ -229,6 +229,7 @@ function body(
     positions,
     dropout,
     enters,
+    ...(training && { computedAgain: training.computedAgain }),
     attend: causalAttention(g, {
       batch,
       length,

@@ -4,13 +4,15 @@ import json
 import shutil
 
 import torch
+import bitsandbytes.functional as bnb
 from peft import LoraConfig, get_peft_model
+from transformers.pytorch_utils import Conv1D
 
 from .cases import BATCHES, deviation, make_batch, run
 from .common import FIXTURES, write_json, write_tensors
 from .models import load
 
-# name -> (model, configuration)
+# name -> (model, configuration); "quantized" says what bitsandbytes makes of the matrices beside which an adapter is trained
 ADAPTERS = {
     # PEFT's own choice of matrices (a Conv1D), and their biases
     "lora-gpt2": ("gpt2-a", {"r": 4, "lora_alpha": 8, "bias": "lora_only"}),
@@ -21,14 +23,75 @@ ADAPTERS = {
     ),
     # a regular expression that leaves the lower layer as it is; tied head
     "lora-qwen": ("qwen3-a", {"r": 2, "lora_alpha": 7, "target_modules": r"model\.layers\.1\.(self_attn\.(q|o)|mlp\.up)_proj"}),
+    # NF4 with double quantization; matrices that hold no whole number of blocks
+    "qlora-llama": ("llama-a", {"quantized": "nf4", "r": 3, "lora_alpha": 6, "target_modules": "all-linear"}),
+    # a Conv1D is quantized as the Linear that it stands for
+    "qlora-gpt2": ("gpt2-a", {"quantized": "nf4", "r": 2, "lora_alpha": 4}),
+    "qlora-qwen2": ("qwen2-a", {"quantized": "int8", "r": 2, "lora_alpha": 4}),
 }
+
+
+def _nf4(weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    """
+    NF4 with double quantization. bitsandbytes' GPU kernels give each scale the nearest code, which is done here; its CPU
+    build looks scales up in a table of 65,536 steps, which gives the neighbour's code now and then.
+    """
+    packed, state = bnb.quantize_4bit(weight, blocksize=64, compress_statistics=False, quant_type="nf4")
+    offset = state.absmax.mean()
+    centred = state.absmax - offset
+    groups = torch.nn.functional.pad(centred, (0, -len(centred) % 256)).reshape(-1, 256)
+    nested = groups.abs().max(dim=1)[0]
+    code = bnb.create_dynamic_map()
+    bounds = (code[1:] + code[:-1]) / 2
+    absmax = torch.bucketize(groups * (1 / nested.clamp(min=1e-38))[:, None], bounds).flatten()[: len(centred)]
+    scales = code[absmax] * nested.repeat_interleave(256)[: len(centred)] + offset
+    # Written out: the CPU build's own kernel mixes blocks up where rows are shorter than one.
+    codes = torch.stack([packed.flatten() >> 4, packed.flatten() & 15], dim=1).flatten()[: weight.numel()].long()
+    dequantized = (state.code[codes] * scales.repeat_interleave(64)[: weight.numel()]).reshape(weight.shape)
+    return {
+        "packed": packed.flatten(),
+        "absmax": absmax,
+        "nested_absmax": nested,
+        "nested_offset": offset.reshape(1),
+        "dequantized": dequantized,
+    }
+
+
+def _quantize(model: torch.nn.Module, how: str) -> None:
+    """Puts the numbers that bitsandbytes would compute with in place of every matrix but the head."""
+    for key, module in model.named_modules():
+        if key == "lm_head" or not isinstance(module, (torch.nn.Linear, Conv1D)):
+            continue
+        weight = module.weight.data
+        rows = (weight.T if isinstance(module, Conv1D) else weight).contiguous()
+        if how == "nf4":
+            made = _nf4(rows)["dequantized"]
+        else:
+            codes, scales, _ = bnb.int8_vectorwise_quant(rows)
+            made = codes.float() * scales[:, None] / 127
+        module.weight.data = made.T.contiguous() if isinstance(module, Conv1D) else made
+
+
+def make_quantization() -> None:
+    """What bitsandbytes makes of matrices: one with several groups of scales, one with an odd count, and one of zeros."""
+    generator = torch.Generator().manual_seed(7100)
+    tensors = {}
+    for name, shape in {"large": (160, 128), "odd": (13, 7), "zeros": (4, 32)}.items():
+        weight = torch.randn(shape, generator=generator) * (0 if name == "zeros" else 0.1)
+        tensors |= {f"{name}.weight": weight, **{f"{name}.{key}": value for key, value in _nf4(weight).items()}}
+        codes, scales, _ = bnb.int8_vectorwise_quant(weight)
+        tensors |= {f"{name}.int8": codes.float(), f"{name}.int8_scales": scales / 127}
+    tensors["dynamic_map"] = bnb.create_dynamic_map()
+    write_tensors("quantization.safetensors", {key: value.float().contiguous() for key, value in tensors.items()})
 
 
 def make() -> None:
     shutil.rmtree(FIXTURES / "adapters", ignore_errors=True)
     for index, (name, (source, options)) in enumerate(ADAPTERS.items()):
-        config = LoraConfig(task_type="CAUSAL_LM", lora_dropout=0.0, **options)
-        model = get_peft_model(load(source), config).eval()
+        base, settings = load(source), {key: value for key, value in options.items() if key != "quantized"}
+        if "quantized" in options:
+            _quantize(base, options["quantized"])
+        model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", lora_dropout=0.0, **settings)).eval()
         generator = torch.Generator().manual_seed(7000 + index)
         with torch.no_grad():
             for key, parameter in model.named_parameters():
@@ -63,6 +126,7 @@ def make() -> None:
         write_tensors(f"adapters/{name}/reference.safetensors", tensors)
         write_json(
             f"adapters/{name}/reference.json",
-            {"model": source, "options": options, "batches": batches, "merged": deviation(again, tensors["0.logits"])},
+            {"model": source, "options": settings, "quantized": options.get("quantized"), "batches": batches, "merged": deviation(again, tensors["0.logits"])},
         )
         print(f"{name}: loss {batches[0]['loss']:.3f}, merged {deviation(again, tensors['0.logits']):.1e}")
+    make_quantization()

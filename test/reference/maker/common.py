@@ -54,7 +54,9 @@ def write_tensors(path: str, tensors: dict) -> None:
 
 def write_versions() -> None:
     import accelerate
+    import bitsandbytes
     import numpy
+    import peft
     import safetensors
     import torch
     import transformers
@@ -68,5 +70,7 @@ def write_versions() -> None:
             "accelerate": accelerate.__version__,
             "safetensors": safetensors.__version__,
             "numpy": numpy.__version__,
+            "peft": peft.__version__,
+            "bitsandbytes": bitsandbytes.__version__,
         },
     )
