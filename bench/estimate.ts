@@ -43,6 +43,8 @@ const CASES: readonly Case[] = [
   { model: 'GPT-2 of 6 layers', length: 512, batch: 8, settings: { gradient_checkpointing: true } },
   { model: 'TinyStories-33M', length: 256, batch: 4, settings: { bf16: true } },
   { model: 'GPT-2 of 6 layers', length: 512, batch: 8, settings: { fp16: true } },
+  { model: 'GPT-2 124M', length: 256, batch: 2, settings: { method: 'lora', lora: { target_modules: 'all-linear' } } },
+  { model: 'GPT-2 124M', length: 256, batch: 2, settings: { method: 'qlora', lora: { target_modules: 'all-linear' } } },
   { model: 'GPT-2 124M', length: 128, batch: 2 },
   { model: 'GPT-2 124M', length: 512, batch: 2, settings: { gradient_checkpointing: true } },
 ];

@@ -3,8 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { trainBpe } from '@runner/data/bpe';
 import type { ModelConfig } from '@runner/hub/modelDir';
-import { gpt2 } from '@runner/models/gpt2';
-import { gptNeo } from '@runner/models/gptNeo';
+import { architectureOf } from '@runner/models/index';
 import { initializeParameters } from '@runner/models/initialize';
 import { writeModelDir } from '@runner/train/checkpoint';
 
@@ -28,7 +27,7 @@ export async function writeRandomModel(dir: string, config: ModelConfig): Promis
   });
   await writeFile(join(source, 'tokenizer.json'), JSON.stringify(tokenizer));
   await writeFile(join(source, 'tokenizer_config.json'), '{"eos_token": "<|endoftext|>"}');
-  const model = (config.model_type === 'gpt2' ? gpt2 : gptNeo).parse(config, 'config.json');
+  const model = architectureOf(config, 'config.json').parse(config, 'config.json');
   const parameters = initializeParameters(model, 1);
   const weights = parameters.layout.tensors.map(({ name, shape }) => ({ name, shape, data: parameters.slice(name) }));
   await writeModelDir({ dir, sourceDir: source, config, weights });

@@ -3,10 +3,12 @@
  * `node --import tsx bench/peer/run.ts '{"model": DIR, "batches": FILE, …}'` prints one line of JSON. See {@link Job}.
  */
 import { readFileSync } from 'node:fs';
-import { recipeSchema } from '@protocol/recipe';
+import { type Recipe, recipeSchema } from '@protocol/recipe';
 import { SOLO } from '@runner/collectives/solo';
 import { createEngine } from '@runner/engine/createEngine';
-import { loadParameters, openModel } from '@runner/models/loadModel';
+import { openParameters } from '@runner/jobs/openParameters';
+import { prepareMethod } from '@runner/methods/index';
+import { openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
 import { createGradientNorm } from '@runner/optim/gradientNorm';
 import { createOptimizer, openTrainingMemory } from '@runner/optim/index';
@@ -29,9 +31,19 @@ export interface Job {
   warmup: number;
   cuda: boolean;
   bf16: boolean;
+  method: Recipe['method'];
 }
 
-const { model: modelDir, batches: file, pad, steps, warmup, cuda, bf16 } = JSON.parse(process.argv[2]!) as Job;
+const {
+  model: modelDir,
+  batches: file,
+  pad,
+  steps,
+  warmup,
+  cuda,
+  bf16,
+  method: name,
+} = JSON.parse(process.argv[2]!) as Job;
 const { batches } = JSON.parse(readFileSync(file, 'utf8')) as {
   batches: { input_ids: number[]; labels: number[] }[][];
 };
@@ -48,6 +60,8 @@ const recipe = recipeSchema.parse({
   dataset: 'batches',
   max_steps: steps,
   bf16,
+  method: name,
+  lora: { r: 8, lora_alpha: 16, target_modules: 'all-linear' },
   per_device_train_batch_size: size,
   pad_to: pad === 'max' ? 'max_length' : 'bucket',
   max_length: longest,
@@ -58,10 +72,13 @@ const recipe = recipeSchema.parse({
 const opened = await openModel(modelDir);
 const device = cuda ? ({ provider: 'cuda', deviceId: 0 } as const) : ({ provider: 'cpu' } as const);
 const engine = await createEngine(ops, { device });
-const memory = openTrainingMemory(layoutArena(opened.model.parameters), recipe, engine);
-const parameters = await loadParameters(opened, undefined, memory);
+const method = prepareMethod(opened.model, recipe, modelDir);
+const { model, trainable } = method;
+const layout = layoutArena(model.parameters.filter((parameter) => trainable.has(parameter.name)));
+const memory = openTrainingMemory(layout, recipe, engine);
+const { trained: parameters, parameters: all } = await openParameters(opened, method, recipe, memory);
 const gradients = new Arena(parameters.layout, memory);
-await engine.memory?.adopt(parameters.data);
+for (const { data } of all.arenas) await engine.memory?.adopt(data);
 engine.memory?.reserve(gradients.data);
 const context = {
   engine,
@@ -85,8 +102,8 @@ await runLoop({
   step: new TrainStep({
     engine,
     newBuilder,
-    model: opened.model,
-    parameters,
+    model,
+    parameters: all,
     gradients,
     precision: precisionOf(recipe),
   }),

@@ -1,7 +1,7 @@
 """The other side of `npm run bench -- peer`: the same job under transformers' Trainer, on the CPU or a GPU.
 
     PYTHON trainer.py MODEL_DIR BATCHES.json --pad max|longest --steps N [--max-length 128] [--warmup 2] [--threads 2]
-                      [--cuda] [--bf16] [--compile]
+                      [--cuda] [--bf16] [--method full|lora|qlora] [--compile]
 
 MODEL_DIR is a Hugging Face directory (no tokenizer needed). BATCHES.json is {"batches": [[{"input_ids": [...], "labels": [...]}, ...], ...]}:
 unpadded samples in the order of use, labels not shifted, -100 where nothing is learnt; every batch has as many samples as the
@@ -41,6 +41,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--cuda", action="store_true", help="on the first GPU")
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--method", choices=("full", "lora", "qlora"), default="full", help="peft's adapters of rank 8 beside every matrix")
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     return parser.parse_args()
 
@@ -83,7 +84,17 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     import_rss_gb = peak_rss_gb()
 
-    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32)
+    options = {}
+    if arguments.method == "qlora":
+        options["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16 if arguments.bf16 else torch.float32,
+        )
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32, **options)
+    if arguments.method != "full":
+        from peft import LoraConfig, get_peft_model
+
+        model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules="all-linear"))
     filler = model.config.eos_token_id or 0
 
     def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:

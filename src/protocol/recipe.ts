@@ -160,6 +160,10 @@ const loraSchema = z
       .default([])
       .describe('Further modules, by the ends of their names, that are trained whole and saved with the adapter.'),
     use_rslora: z.boolean().default(false).describe('Multiply by lora_alpha / √r in place of lora_alpha / r.'),
+    use_dora: z
+      .boolean()
+      .default(false)
+      .describe('Learn the length of each row of a matrix apart from its direction (DoRA).'),
   })
   .describe('Low-rank adapters (LoRA), as PEFT has them.');
 
@@ -372,6 +376,10 @@ export const recipeSchema = z
   })
   .refine(({ offload_param, method }) => !(offload_param && method === 'qlora'), {
     path: ['offload_param'],
+    error: 'must be false where "method" is "qlora"',
+  })
+  .refine(({ lora, method }) => !(lora.use_dora && method === 'qlora'), {
+    path: ['lora', 'use_dora'],
     error: 'must be false where "method" is "qlora"',
   })
   .refine(({ cuda_graphs, world_size }) => !(cuda_graphs && world_size > 1), {

@@ -273,8 +273,12 @@ describe('the adapter of a run', () => {
   const last = (name: string) => (events(name).findLast((event) => event.type === 'eval') as EvalEvent).eval_loss;
 
   it('is evaluated, merged and trained further as any model', async () => {
-    const said = await tuneyard(['eval', runDir('lora'), '--json']);
-    expect(JSON.parse(said.stdout).eval_loss / last('lora')).toBeCloseTo(1, 5);
+    expect((await tuneyard(train('lora', 'dora', '--set', 'lora.use_dora=true'))).status).toBe(0);
+    expect(last('dora')).not.toBe(last('lora'));
+    for (const name of ['lora', 'dora']) {
+      const said = await tuneyard(['eval', runDir(name), '--json']);
+      expect(JSON.parse(said.stdout).eval_loss / last(name)).toBeCloseTo(1, 5);
+    }
 
     const merged = join(folder, 'merged');
     expect(await tuneyard(['export', runDir('lora'), '--out', merged])).toMatchObject({ status: 0, stderr: '' });

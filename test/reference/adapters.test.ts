@@ -35,7 +35,12 @@ describe.each([...ADAPTERS, ...QUANTIZED_ADAPTERS])('%s, as PEFT saved it', (nam
     const wrapped = new Set(tensors.names().flatMap((key) => /^0\.grad\.(.*)$/.exec(key)?.[1] ?? []));
     const plain = (key: string) =>
       key.replace(/^base_model\.model\./, '').replace(/\.(base_layer|modules_to_save)\./, '.');
-    const named = new Map([...wrapped].map((key) => [key.includes('.lora_') ? key : plain(key), key]));
+    const named = new Map(
+      [...wrapped].map((key) => [
+        key.includes('.lora_') ? key.replace(/(magnitude_vector)\.weight$/, '$1') : plain(key),
+        key,
+      ]),
+    );
     const found = await gradientDeviations(opened, { batches: reference.batches, tensors }, (key) => named.get(key)!);
     expect(found.map(({ parameter }) => parameter).sort()).toEqual([...named.keys()].sort());
     for (const { parameter, alone, added } of found) {
@@ -96,6 +101,7 @@ describe.each(ADAPTERS)('%s', (name) => {
         'lora_alpha',
         'bias',
         'use_rslora',
+        'use_dora',
         'modules_to_save',
         'fan_in_fan_out',
       ])
@@ -143,7 +149,7 @@ describe('training that goes on with an adapter', () => {
     const opened = await openModel(modelDirOf('gpt2-a'));
     const { continueAdapter } = await import('@runner/methods/peftAdapter');
     const parameters = await loadParameters(opened);
-    const recipe = { r: 8, lora_alpha: 8, use_rslora: false };
+    const recipe = { r: 8, lora_alpha: 8, use_rslora: false, use_dora: false };
     await expect(continueAdapter(adapter!, parameters, (name) => name, recipe)).rejects.toMatchObject({
       code: 'recipe_invalid',
       message: expect.stringContaining('has "r": 4, the recipe 8; make "lora" the same.'),

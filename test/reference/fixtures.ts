@@ -110,7 +110,7 @@ export async function readCase(name: ReferenceModel): Promise<ReferenceCase> {
 }
 
 /** LoRA adapters that PEFT made and saved. */
-export const ADAPTERS = ['lora-gpt2', 'lora-llama', 'lora-qwen'] as const;
+export const ADAPTERS = ['lora-gpt2', 'lora-llama', 'lora-qwen', 'dora-llama', 'dora-gpt2'] as const;
 /** The same beside matrices that bitsandbytes has quantized. */
 export const QUANTIZED_ADAPTERS = ['qlora-llama', 'qlora-gpt2', 'qlora-qwen2'] as const;
 export type AdapterName = (typeof ADAPTERS)[number] | (typeof QUANTIZED_ADAPTERS)[number];

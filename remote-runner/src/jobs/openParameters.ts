@@ -2,7 +2,7 @@
 import type { Recipe } from '@protocol/recipe';
 import type { PreparedMethod } from '../methods/method';
 import { continueAdapter, mergeAdapter } from '../methods/peftAdapter';
-import { initialize } from '../models/initialize';
+import { initialize, initializeLengths } from '../models/initialize';
 import { type OpenModel, readParameters, readQuantized } from '../models/loadModel';
 import { QuantizedWeights } from '../quantization/quantizedWeights';
 import { Arena, type JoinedArenas, joined, layoutArena } from '../train/arena';
@@ -34,6 +34,7 @@ export async function openParameters(
   initialize(trained, added, recipe.seed);
   for (const arena of [trained, frozen]) await readParameters(prepared, arena, signal);
   if (few) await readQuantized(prepared, few, signal);
+  initializeLengths(parameters, model.parameters);
   if (adapter && saved) await continueAdapter(adapter, trained, saved.savedName, recipe.lora, signal);
   else if (adapter) await mergeAdapter(adapter, base, parameters, signal);
   return { trained, parameters };

@@ -4,6 +4,7 @@
  */
 import { TuneyardError } from '@protocol/errors';
 import type { LoraRecipe } from '@protocol/recipe';
+import type { Builder } from '../graph/builder';
 import type { Value } from '../graph/ir';
 import type { BodyContext, CausalLm, ParameterSpec } from '../models/causalLm';
 import { zeros } from '../models/causalLm';
@@ -22,6 +23,7 @@ const PREFIX = 'base_model.model.';
 const loraNames = (module: string) => ({
   a: `${PREFIX}${module}.lora_A.weight`,
   b: `${PREFIX}${module}.lora_B.weight`,
+  length: `${PREFIX}${module}.lora_magnitude_vector`,
 });
 
 export const scaleOf = (alpha: number, r: number, isRankStabilized: boolean): number =>
@@ -33,7 +35,7 @@ export const lora: Method = {
     const targets = targetsOf(model, options.target_modules);
     const scale = scaleOf(options.lora_alpha, options.r, options.use_rslora);
     const modules = targets.map((matrix): LoraModule => ({ matrix, r: options.r, scale }));
-    const adapted = withLora(model, modules, options.lora_dropout);
+    const adapted = withLora(model, modules, options);
     const added = adapted.parameters.slice(model.parameters.length).map(({ name }) => name);
     const whole = savedWhole(model, options.modules_to_save);
     const biases = biasesOf(model, targets, options.bias);
@@ -53,30 +55,63 @@ export const lora: Method = {
 };
 
 /** The model with adapters beside these matrices; their parameters are the last. */
-function withLora(model: CausalLm, modules: readonly LoraModule[], dropout: number): CausalLm {
+function withLora(
+  model: CausalLm,
+  modules: readonly LoraModule[],
+  { lora_dropout: dropout, use_dora: isDora }: LoraRecipe,
+): CausalLm {
   const byName = new Map(modules.map((module) => [module.matrix.name, module]));
   const parameters = modules.flatMap(({ matrix: { name, inner, out }, r }): ParameterSpec[] => {
-    const { a, b } = loraNames(name);
+    const { a, b, length } = loraNames(name);
+    const lengths = {
+      name: length,
+      shape: [out],
+      decay: true,
+      init: { kind: 'lengths', of: `${name}.weight` },
+    } as const;
     // Kaiming's uniform distribution with a = √5, as PyTorch initialises a Linear.
     return [
       { name: a, shape: [r, inner], decay: true, init: { kind: 'uniform', limit: 1 / Math.sqrt(inner) } },
       { name: b, shape: [out, r], decay: true, init: zeros },
+      ...(isDora ? [lengths] : []),
     ];
   });
+  const known = new Set(model.parameters.map(({ name }) => name));
   const adaptIn =
     ({ g, param, dropout: drop }: BodyContext) =>
     (name: string, x: Value, y: Value): Value => {
       const module = byName.get(name);
       if (!module) return y;
-      const { a, b } = loraNames(name);
-      const down = g.gemm(drop(x, dropout), param(a), null, { transB: true });
-      return g.add(y, g.mul(g.gemm(down, param(b), null, { transB: true }), module.scale));
+      const { a, b, length } = loraNames(name);
+      const dropped = drop(x, dropout);
+      const down = g.gemm(dropped, param(a), null, { transB: true });
+      const added = g.mul(g.gemm(down, param(b), null, { transB: true }), module.scale);
+      if (!isDora) return g.add(y, added);
+      const isLinear = module.matrix.kind === 'linear';
+      const weight = param(`${name}.weight`);
+      const share = g.reshape(g.div(param(length), lengthsOf(g, weight, param(a), param(b), module)), [1, y.shape[1]!]);
+      // What the matrix makes of what the adapter sees, without the bias.
+      const bias = known.has(`${name}.bias`) ? param(`${name}.bias`) : undefined;
+      const same = bias ? g.sub(y, bias) : y;
+      const made = dropped === x ? same : g.gemm(dropped, weight, null, { transB: isLinear });
+      return g.add(y, g.add(g.mul(g.sub(share, 1), made), g.mul(share, added)));
     };
   return {
     ...model,
     parameters: [...model.parameters, ...parameters],
     body: (context) => model.body({ ...context, adapt: adaptIn(context) }),
   };
+}
+
+/**
+ * The length of what each output is made with, [out], by W and the adapter; as a constant: what the adapter changes of it
+ * has no part in the gradient (DoRA, Liu et al. 2024, section 4.3).
+ */
+function lengthsOf(g: Builder, weight: Value, a: Value, b: Value, { matrix: { kind }, scale }: LoraModule): Value {
+  const isLinear = kind === 'linear';
+  const product = isLinear ? g.gemm(b, a) : g.gemm(a, b, null, { transA: true, transB: true });
+  const both = g.add(weight, g.mul(product, scale));
+  return g.apply('StopGradient', [g.sqrt(g.reduceSum(g.square(both), [isLinear ? 1 : 0]))]);
 }
 
 function savedWhole(model: CausalLm, ends: readonly string[]): string[] {
@@ -102,7 +137,7 @@ function biasesOf({ parameters }: CausalLm, targets: readonly Matrix[], bias: Lo
 
 /** `adapter_config.json`, with every key that PEFT needs to load it. */
 function configOf(base: string, targets: readonly Matrix[], options: LoraRecipe): Record<string, unknown> {
-  const { r, lora_alpha, lora_dropout, bias, use_rslora, target_modules, modules_to_save } = options;
+  const { r, lora_alpha, lora_dropout, bias, use_rslora, use_dora, target_modules, modules_to_save } = options;
   const isPattern = typeof target_modules === 'string' && target_modules !== 'all-linear';
   return {
     peft_type: 'LORA',
@@ -116,7 +151,7 @@ function configOf(base: string, targets: readonly Matrix[], options: LoraRecipe)
     bias,
     modules_to_save: modules_to_save.length > 0 ? modules_to_save : null,
     use_rslora,
-    use_dora: false,
+    use_dora,
     fan_in_fan_out: targets.some(({ kind }) => kind === 'conv1d'),
     init_lora_weights: true,
     inference_mode: true,

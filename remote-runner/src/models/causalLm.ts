@@ -19,7 +19,9 @@ export interface ParameterSpec {
     /** Between − and + `limit`. */
     | { readonly kind: 'uniform'; readonly limit: number }
     | { readonly kind: 'zeros' }
-    | { readonly kind: 'ones' };
+    | { readonly kind: 'ones' }
+    /** The length of what each output of a matrix is made with: of its rows, or of its columns in a Conv1D. */
+    | { readonly kind: 'lengths'; readonly of: string };
   /** Of a matrix that rows are multiplied by: [out, in] as PyTorch's Linear has it, or [in, out] as GPT-2's Conv1D. */
   readonly matrix?: 'linear' | 'conv1d';
   /** Default float32. */

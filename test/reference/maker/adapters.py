@@ -23,6 +23,9 @@ ADAPTERS = {
     ),
     # a regular expression that leaves the lower layer as it is; tied head
     "lora-qwen": ("qwen3-a", {"r": 2, "lora_alpha": 7, "target_modules": r"model\.layers\.1\.(self_attn\.(q|o)|mlp\.up)_proj"}),
+    # lengths of rows apart from their directions, beside biases; of columns in a Conv1D
+    "dora-llama": ("llama-c", {"r": 2, "lora_alpha": 6, "target_modules": "all-linear", "use_dora": True}),
+    "dora-gpt2": ("gpt2-a", {"r": 3, "lora_alpha": 6, "use_dora": True}),
     # NF4 with double quantization; matrices that hold no whole number of blocks
     "qlora-llama": ("llama-a", {"quantized": "nf4", "r": 3, "lora_alpha": 6, "target_modules": "all-linear"}),
     # a Conv1D is quantized as the Linear that it stands for
@@ -95,7 +98,9 @@ def make() -> None:
         generator = torch.Generator().manual_seed(7000 + index)
         with torch.no_grad():
             for key, parameter in model.named_parameters():
-                if "lora_" in key:
+                if "magnitude" in key:
+                    parameter.mul_(1 + 0.2 * torch.randn(parameter.shape, generator=generator))
+                elif "lora_" in key:
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5 / parameter.shape[1] ** 0.5)
                 elif parameter.requires_grad:
                     parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
