@@ -3,6 +3,7 @@ import { TuneyardError } from '@protocol/errors';
 import { formatShape, sameShape } from '../graph/ir';
 import { type ModelDir, openModelDir } from '../hub/modelDir';
 import { mergeAdapter, type PeftAdapter } from '../methods/peftAdapter';
+import type { Matrix } from '../methods/targets';
 import type { QuantizedWeights } from '../quantization/quantizedWeights';
 import { Arena, layoutArena, type ParameterSet } from '../train/arena';
 import type { ArenaMemory } from '../train/arenaMemory';
@@ -100,18 +101,23 @@ export async function readQuantized(
   into: QuantizedWeights,
   signal?: AbortSignal,
 ): Promise<void> {
+  const sizeOf = ({ inner, out }: Matrix) => inner * out;
+  // Both for all of them: what each had of its own would stay for a while.
+  const room = new Float32Array(Math.max(0, ...into.matrices.map(sizeOf)));
+  const turned = into.matrices.some(({ kind }) => kind === 'conv1d') ? new Float32Array(room.length) : room;
   for (const matrix of into.matrices) {
-    const weight = await readFinite(source, fileNames.get(`${matrix.name}.weight`)!, undefined, signal);
-    into.fill(matrix, matrix.kind === 'linear' ? weight : transposed(weight, matrix.out));
+    const size = sizeOf(matrix);
+    const stored = fileNames.get(`${matrix.name}.weight`)!;
+    const weight = await readFinite(source, stored, room.subarray(0, size), signal);
+    if (matrix.kind === 'conv1d') transpose(weight, matrix.out, turned);
+    into.fill(matrix, matrix.kind === 'conv1d' ? turned.subarray(0, size) : weight);
   }
 }
 
 /** [rows, columns] → [columns, rows] */
-function transposed(values: Float32Array, columns: number): Float32Array {
+function transpose(values: Float32Array, columns: number, into: Float32Array): void {
   const rows = values.length / columns;
-  const turned = new Float32Array(values.length);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) turned[j * rows + i] = values[i * columns + j]!;
-  return turned;
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) into[j * rows + i] = values[i * columns + j]!;
 }
 
 async function readFinite(
