@@ -51,7 +51,8 @@ export function layOut<K>(tensors: ReadonlyMap<K, TensorType>): { offsets: Map<K
   return { offsets, bytes };
 }
 
-function typedArray(dtype: DType, buffer: ArrayBuffer, offset: number, length: number): TensorData {
+/** A view of a buffer as elements of a type. */
+export function typedArray(dtype: DType, buffer: ArrayBuffer, offset: number, length: number): TensorData {
   switch (dtype) {
     case 'float32':
       return new Float32Array(buffer, offset, length);

@@ -5,7 +5,7 @@ import type { Recipe } from '@protocol/recipe';
 import type { Estimate } from '@protocol/runner';
 import { partsOf } from '../collectives/collective';
 import { layOut } from '../engine/workspace';
-import { elementCount, type Graph } from '../graph/ir';
+import { byteLength, type Graph } from '../graph/ir';
 import { planMemory } from '../graph/memoryPlan';
 import { buildModel } from '../graph/onnx';
 import { optimize } from '../graph/passes/index';
@@ -202,7 +202,7 @@ function ownGradientBytes(layout: ArenaLayout, part: ArenaLayout): number {
   return 4 * Math.min(layout.size + part.size, part.size + rest + embedding + 2 * largest);
 }
 
-const bytesOf = ({ dtype, shape }: ParameterSpec): number => (dtype === 'uint8' ? 1 : 4) * elementCount(shape);
+const bytesOf = ({ dtype, shape }: ParameterSpec): number => byteLength({ dtype: dtype ?? 'float32', shape });
 
 function mostSupervised(plan: TrainingPlan): number {
   let most = 1;

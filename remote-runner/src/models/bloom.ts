@@ -3,7 +3,8 @@ import { TuneyardError } from '@protocol/errors';
 import { requireBoolean, requireInt, requireNumber } from '../hub/configValues';
 import type { ModelConfig } from '../hub/modelDir';
 import { divisible, linear, linearSpecs, norm, normSpecs, splitHeads } from './blocks';
-import { type Architecture, type CausalLm, normal, type ParameterSpec } from './causalLm';
+import type { Architecture, CausalLm, ParameterSpec } from './causalLm';
+import { decoder } from './decoder';
 
 const TABLE = 'transformer.word_embeddings.weight';
 
@@ -47,49 +48,39 @@ export const bloom: Architecture = {
       ...linearSpecs(`${name}.mlp.dense_h_to_4h`, 4 * hidden, hidden, true, std),
       ...linearSpecs(`${name}.mlp.dense_4h_to_h`, hidden, 4 * hidden, true, std),
     ];
-    return {
-      modelType: 'bloom',
-      vocabSize: vocab,
-      hiddenSize: hidden,
+    return decoder({
+      ...{ modelType: 'bloom', vocab, hidden, layers, heads, headDim, std, table: TABLE },
       // Slopes know no end; it is what the models were trained on.
-      maxPositions: requireInt(config, 'seq_length', file, 2048),
-      layers,
-      heads,
-      kvHeads: heads,
-      headDim,
+      positions: requireInt(config, 'seq_length', file, 2048),
       attentionDropout: requireNumber(config, 'attention_dropout', file, 0),
-      parameters: [
-        { name: TABLE, shape: [vocab, hidden], decay: true, init: normal(std) },
-        ...normSpecs('transformer.word_embeddings_layernorm', hidden),
-        ...Array.from({ length: layers }, (_, i) => layerSpecs(nameOf(i))).flat(),
-        ...normSpecs('transformer.ln_f', hidden),
-      ],
-      embedding: TABLE,
-      headWeight: TABLE,
+      first: normSpecs('transformer.word_embeddings_layernorm', hidden),
+      layer: (index) => layerSpecs(nameOf(index)),
+      last: normSpecs('transformer.ln_f', hidden),
       body(context) {
         const { g, param, ids, attend, dropout } = context;
-        let x = norm(context, g.gather(param(TABLE), ids), 'transformer.word_embeddings_layernorm', epsilon);
-        for (let layer = 0; layer < layers; layer++) {
-          const name = nameOf(layer);
-          context.enters?.(x);
-          x = g.scope(`h.${layer}/attn`, () => {
-            const h = norm(context, x, `${name}.input_layernorm`, epsilon);
-            const [q, k, v] = splitHeads(g, linear(context, h, `${name}.self_attention.query_key_value`, true), heads);
-            const seen = attend(q, k, v, { layer, scale: 1 / Math.sqrt(headDim), slopes });
-            const mixed = dropout(linear(context, seen, `${name}.self_attention.dense`, true), drop);
-            return g.add(fromNormed ? h : x, mixed);
-          });
-          x = g.scope(`h.${layer}/mlp`, () => {
-            const h = norm(context, x, `${name}.post_attention_layernorm`, epsilon);
-            const wide = g.fastGelu(linear(context, h, `${name}.mlp.dense_h_to_4h`, true));
-            const made = dropout(linear(context, wide, `${name}.mlp.dense_4h_to_h`, true), drop);
-            return g.add(fromNormed ? h : x, made);
-          });
-        }
-        context.enters?.(x);
-        return g.scope('ln_f', () => norm(context, x, 'transformer.ln_f', epsilon));
+        return {
+          embedded: norm(context, g.gather(param(TABLE), ids), 'transformer.word_embeddings_layernorm', epsilon),
+          layer(x, layer) {
+            const name = nameOf(layer);
+            const after = g.scope(`h.${layer}/attn`, () => {
+              const h = norm(context, x, `${name}.input_layernorm`, epsilon);
+              const y = linear(context, h, `${name}.self_attention.query_key_value`, true);
+              const [q, k, v] = splitHeads(g, y, heads);
+              const seen = attend(q, k, v, { layer, scale: 1 / Math.sqrt(headDim), slopes });
+              const mixed = dropout(linear(context, seen, `${name}.self_attention.dense`, true), drop);
+              return g.add(fromNormed ? h : x, mixed);
+            });
+            return g.scope(`h.${layer}/mlp`, () => {
+              const h = norm(context, after, `${name}.post_attention_layernorm`, epsilon);
+              const wide = g.fastGelu(linear(context, h, `${name}.mlp.dense_h_to_4h`, true));
+              const made = dropout(linear(context, wide, `${name}.mlp.dense_4h_to_h`, true), drop);
+              return g.add(fromNormed ? h : after, made);
+            });
+          },
+          last: (x) => g.scope('ln_f', () => norm(context, x, 'transformer.ln_f', epsilon)),
+        };
       },
-    };
+    });
   },
 };
 

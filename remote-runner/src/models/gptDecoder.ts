@@ -3,8 +3,9 @@
  * x + mlp(norm(x)), a last norm, a head that may be the token table.
  */
 import type { Value } from '../graph/ir';
-import { linearSpecs, norm, normSpecs } from './blocks';
+import { norm, normSpecs } from './blocks';
 import { type BodyContext, type CausalLm, normal, type ParameterSpec } from './causalLm';
+import { decoder } from './decoder';
 
 export interface GptShape {
   readonly modelType: string;
@@ -32,56 +33,42 @@ export interface GptLayer {
 }
 
 export function gptDecoder(of: GptShape, layer: GptLayer): CausalLm {
-  const { vocab, hidden, positions, tied, std, epsilon } = of;
+  const { hidden, positions, std, epsilon } = of;
   const table = 'transformer.wte.weight';
   const nameOf = (index: number) => `transformer.h.${index}`;
-  const parameters: ParameterSpec[] = [
-    { name: table, shape: [vocab, hidden], decay: true, init: normal(std) },
-    { name: 'transformer.wpe.weight', shape: [positions, hidden], decay: true, init: normal(std) },
-  ];
-  for (let i = 0; i < of.layers; i++) {
-    const name = nameOf(i);
-    parameters.push(
-      ...normSpecs(`${name}.ln_1`, hidden),
-      ...layer.attentionSpecs(name),
-      ...normSpecs(`${name}.ln_2`, hidden),
-      ...layer.mlpSpecs(name),
-    );
-  }
-  parameters.push(...normSpecs('transformer.ln_f', hidden));
-  if (!tied) parameters.push(...linearSpecs('lm_head', vocab, hidden, false, std));
-
-  return {
-    modelType: of.modelType,
-    vocabSize: vocab,
-    hiddenSize: hidden,
-    maxPositions: positions,
-    layers: of.layers,
-    heads: of.heads,
-    kvHeads: of.heads,
-    headDim: of.headDim,
-    attentionDropout: of.attentionDropout,
-    parameters,
-    embedding: table,
-    headWeight: tied ? table : 'lm_head.weight',
+  return decoder({
+    ...of,
+    table,
+    head: of.tied ? undefined : 'lm_head',
+    first: [{ name: 'transformer.wpe.weight', shape: [positions, hidden], decay: true, init: normal(std) }],
+    layer(index) {
+      const name = nameOf(index);
+      return [
+        ...normSpecs(`${name}.ln_1`, hidden),
+        ...layer.attentionSpecs(name),
+        ...normSpecs(`${name}.ln_2`, hidden),
+        ...layer.mlpSpecs(name),
+      ];
+    },
+    last: normSpecs('transformer.ln_f', hidden),
     body(context) {
       const { g, param, ids, positions: at, dropout } = context;
       const embedded = g.add(g.gather(param(table), ids), g.gather(param('transformer.wpe.weight'), at));
-      let x = dropout(embedded, of.embedDropout);
-      for (let i = 0; i < of.layers; i++) {
-        const name = nameOf(i);
-        context.enters?.(x);
-        x = g.scope(`h.${i}/attn`, () => {
-          const mixed = layer.attention(context, norm(context, x, `${name}.ln_1`, epsilon), name, i);
-          return g.add(x, dropout(mixed, of.residDropout));
-        });
-        x = g.scope(`h.${i}/mlp`, () => {
-          const h = layer.mlp(context, norm(context, x, `${name}.ln_2`, epsilon), name);
-          return g.add(x, dropout(h, of.residDropout));
-        });
-      }
-      context.enters?.(x);
-      return g.scope('ln_f', () => norm(context, x, 'transformer.ln_f', epsilon));
+      return {
+        embedded: dropout(embedded, of.embedDropout),
+        layer(x, index) {
+          const name = nameOf(index);
+          const after = g.scope(`h.${index}/attn`, () => {
+            const mixed = layer.attention(context, norm(context, x, `${name}.ln_1`, epsilon), name, index);
+            return g.add(x, dropout(mixed, of.residDropout));
+          });
+          return g.scope(`h.${index}/mlp`, () => {
+            const h = layer.mlp(context, norm(context, after, `${name}.ln_2`, epsilon), name);
+            return g.add(after, dropout(h, of.residDropout));
+          });
+        },
+        last: (x) => g.scope('ln_f', () => norm(context, x, 'transformer.ln_f', epsilon)),
+      };
     },
-  };
+  });
 }

@@ -1,7 +1,8 @@
 /** GPT-NeoX and Pythia (Black et al. 2022, Biderman et al. 2023): rotary positions on a part of each head, both halves of a layer side by side. */
 import { requireBoolean, requireInt, requireNumber, requireString } from '../hub/configValues';
 import { activation, divisible, linear, linearSpecs, norm, normSpecs, splitHeads } from './blocks';
-import { type Architecture, type CausalLm, normal, type ParameterSpec } from './causalLm';
+import type { Architecture, CausalLm, ParameterSpec } from './causalLm';
+import { decoder } from './decoder';
 import { rotaryOf, rotate, rotations } from './rotary';
 
 const TABLE = 'gpt_neox.embed_in.weight';
@@ -39,48 +40,36 @@ export const gptNeoX: Architecture = {
       ...linearSpecs(`${name}.mlp.dense_h_to_4h`, inner, hidden, true, std),
       ...linearSpecs(`${name}.mlp.dense_4h_to_h`, hidden, inner, true, std),
     ];
-    return {
-      modelType: 'gpt_neox',
-      vocabSize: vocab,
-      hiddenSize: hidden,
-      maxPositions: requireInt(config, 'max_position_embeddings', file),
-      layers,
-      heads,
-      kvHeads: heads,
-      headDim,
+    return decoder({
+      ...{ modelType: 'gpt_neox', vocab, hidden, layers, heads, headDim, std, table: TABLE },
+      head: tied ? undefined : 'embed_out',
+      positions: requireInt(config, 'max_position_embeddings', file),
       attentionDropout: requireNumber(config, 'attention_dropout', file, 0),
-      parameters: [
-        { name: TABLE, shape: [vocab, hidden], decay: true, init: normal(std) },
-        ...Array.from({ length: layers }, (_, i) => layerSpecs(nameOf(i))).flat(),
-        ...normSpecs('gpt_neox.final_layer_norm', hidden),
-        ...(tied ? [] : linearSpecs('embed_out', vocab, hidden, false, std)),
-      ],
-      embedding: TABLE,
-      headWeight: tied ? TABLE : 'embed_out.weight',
+      layer: (index) => layerSpecs(nameOf(index)),
+      last: normSpecs('gpt_neox.final_layer_norm', hidden),
       body(context) {
         const { g, param, ids, positions, attend, dropout } = context;
         const turn = rotations(g, positions, rotary);
-        let x = dropout(g.gather(param(TABLE), ids), drop);
-        for (let layer = 0; layer < layers; layer++) {
-          const name = nameOf(layer);
-          const before = x;
-          context.enters?.(x);
-          const mixed = g.scope(`layers.${layer}/attn`, () => {
-            const h = norm(context, before, `${name}.input_layernorm`, epsilon);
-            const [q, k, v] = splitHeads(g, linear(context, h, `${name}.attention.query_key_value`, bias), heads);
-            const seen = attend(rotate(g, q, turn), rotate(g, k, turn), v, { layer, scale: 1 / Math.sqrt(headDim) });
-            return dropout(linear(context, seen, `${name}.attention.dense`, bias), drop);
-          });
-          x = g.scope(`layers.${layer}/mlp`, () => {
-            const after = g.add(before, mixed);
-            const h = norm(context, isParallel ? before : after, `${name}.post_attention_layernorm`, epsilon);
-            const wide = act(g, linear(context, h, `${name}.mlp.dense_h_to_4h`, true));
-            return g.add(after, dropout(linear(context, wide, `${name}.mlp.dense_4h_to_h`, true), drop));
-          });
-        }
-        context.enters?.(x);
-        return g.scope('norm', () => norm(context, x, 'gpt_neox.final_layer_norm', epsilon));
+        return {
+          embedded: dropout(g.gather(param(TABLE), ids), drop),
+          layer(x, layer) {
+            const name = nameOf(layer);
+            const mixed = g.scope(`layers.${layer}/attn`, () => {
+              const h = norm(context, x, `${name}.input_layernorm`, epsilon);
+              const [q, k, v] = splitHeads(g, linear(context, h, `${name}.attention.query_key_value`, bias), heads);
+              const seen = attend(rotate(g, q, turn), rotate(g, k, turn), v, { layer, scale: 1 / Math.sqrt(headDim) });
+              return dropout(linear(context, seen, `${name}.attention.dense`, bias), drop);
+            });
+            return g.scope(`layers.${layer}/mlp`, () => {
+              const after = g.add(x, mixed);
+              const h = norm(context, isParallel ? x : after, `${name}.post_attention_layernorm`, epsilon);
+              const wide = act(g, linear(context, h, `${name}.mlp.dense_h_to_4h`, true));
+              return g.add(after, dropout(linear(context, wide, `${name}.mlp.dense_4h_to_h`, true), drop));
+            });
+          },
+          last: (x) => g.scope('norm', () => norm(context, x, 'gpt_neox.final_layer_norm', epsilon)),
+        };
       },
-    };
+    });
   },
 };

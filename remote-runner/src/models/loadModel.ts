@@ -123,7 +123,7 @@ function transpose(values: Float32Array, columns: number, into: Float32Array): v
 async function readFinite(
   { weights }: ModelDir,
   stored: string,
-  into: Float32Array | undefined,
+  into: Float32Array,
   signal: AbortSignal | undefined,
 ): Promise<Float32Array> {
   const values = await weights.readFloat32(stored, into, signal);

@@ -1,7 +1,9 @@
 /** OPT (Zhang et al. 2022): learned positions that begin at 2, norms before or behind each half of a layer. */
+import type { Value } from '../graph/ir';
 import { requireBoolean, requireInt, requireNumber, requireString } from '../hub/configValues';
 import { activation, divisible, linear, linearSpecs, norm, normSpecs, refuse } from './blocks';
 import { type Architecture, type CausalLm, normal, type ParameterSpec } from './causalLm';
+import { decoder } from './decoder';
 
 const TABLE = 'model.decoder.embed_tokens.weight';
 const POSITIONS = 'model.decoder.embed_positions.weight';
@@ -42,65 +44,54 @@ export const opt: Architecture = {
       ...linearSpecs(`${name}.fc2`, hidden, inner, bias, std),
       ...normSpecs(`${name}.final_layer_norm`, hidden),
     ];
-    return {
-      modelType: 'opt',
-      vocabSize: vocab,
-      hiddenSize: embedded,
-      maxPositions: positions,
-      layers,
-      heads,
-      kvHeads: heads,
-      headDim,
+    const projections = [
+      ...linearSpecs('model.decoder.project_out', embedded, hidden, false, std),
+      ...linearSpecs('model.decoder.project_in', hidden, embedded, false, std),
+    ];
+    return decoder({
+      ...{ modelType: 'opt', vocab, hidden: embedded, positions, layers, heads, headDim, std, table: TABLE },
+      head: tied ? undefined : 'lm_head',
       attentionDropout: requireNumber(config, 'attention_dropout', file, 0),
-      parameters: [
-        { name: TABLE, shape: [vocab, embedded], decay: true, init: normal(std) },
+      first: [
         { name: POSITIONS, shape: [positions + OFFSET, hidden], decay: true, init: normal(std) },
-        ...(embedded === hidden
-          ? []
-          : [
-              ...linearSpecs('model.decoder.project_out', embedded, hidden, false, std),
-              ...linearSpecs('model.decoder.project_in', hidden, embedded, false, std),
-            ]),
-        ...Array.from({ length: layers }, (_, i) => layerSpecs(nameOf(i))).flat(),
-        ...(hasLastNorm ? normSpecs('model.decoder.final_layer_norm', hidden) : []),
-        ...(tied ? [] : linearSpecs('lm_head', vocab, embedded, false, std)),
+        ...(embedded === hidden ? [] : projections),
       ],
-      embedding: TABLE,
-      headWeight: tied ? TABLE : 'lm_head.weight',
+      layer: (index) => layerSpecs(nameOf(index)),
+      last: hasLastNorm ? normSpecs('model.decoder.final_layer_norm', hidden) : [],
       body(context) {
         const { g, param, ids, positions: at, attend, dropout } = context;
+        const around = (x: Value, normName: string, half: (h: Value) => Value): Value => {
+          const sum = g.add(x, dropout(half(isBefore ? norm(context, x, normName, epsilon) : x), drop));
+          return isBefore ? sum : norm(context, sum, normName, epsilon);
+        };
         const tokens = g.gather(param(TABLE), ids);
         const wide = embedded === hidden ? tokens : linear(context, tokens, 'model.decoder.project_in', false);
-        let x = g.add(wide, g.gather(param(POSITIONS), g.add(at, OFFSET)));
-        for (let layer = 0; layer < layers; layer++) {
-          const name = nameOf(layer);
-          const around = (normName: string, half: (h: typeof x) => typeof x) => {
-            const normed = (h: typeof x) => norm(context, h, `${name}.${normName}`, epsilon);
-            const sum = g.add(x, dropout(half(isBefore ? normed(x) : x), drop));
-            return isBefore ? sum : normed(sum);
-          };
-          context.enters?.(x);
-          x = g.scope(`layers.${layer}/attn`, () =>
-            around('self_attn_layer_norm', (h) => {
-              const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((part) =>
-                g.reshape(linear(context, h, `${name}.self_attn.${part}`, bias), [ids.shape[0]!, heads, headDim]),
-              );
-              const seen = attend(q!, k!, v!, { layer, scale: 1 / Math.sqrt(headDim) });
-              return linear(context, seen, `${name}.self_attn.out_proj`, bias);
+        return {
+          embedded: g.add(wide, g.gather(param(POSITIONS), g.add(at, OFFSET))),
+          layer(x, layer) {
+            const name = nameOf(layer);
+            const after = g.scope(`layers.${layer}/attn`, () =>
+              around(x, `${name}.self_attn_layer_norm`, (h) => {
+                const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((part) =>
+                  g.reshape(linear(context, h, `${name}.self_attn.${part}`, bias), [ids.shape[0]!, heads, headDim]),
+                );
+                const seen = attend(q!, k!, v!, { layer, scale: 1 / Math.sqrt(headDim) });
+                return linear(context, seen, `${name}.self_attn.out_proj`, bias);
+              }),
+            );
+            return g.scope(`layers.${layer}/mlp`, () =>
+              around(after, `${name}.final_layer_norm`, (h) =>
+                linear(context, act(g, linear(context, h, `${name}.fc1`, bias)), `${name}.fc2`, bias),
+              ),
+            );
+          },
+          last: (x) =>
+            g.scope('norm', () => {
+              const normed = hasLastNorm ? norm(context, x, 'model.decoder.final_layer_norm', epsilon) : x;
+              return embedded === hidden ? normed : linear(context, normed, 'model.decoder.project_out', false);
             }),
-          );
-          x = g.scope(`layers.${layer}/mlp`, () =>
-            around('final_layer_norm', (h) =>
-              linear(context, act(g, linear(context, h, `${name}.fc1`, bias)), `${name}.fc2`, bias),
-            ),
-          );
-        }
-        context.enters?.(x);
-        return g.scope('norm', () => {
-          const last = hasLastNorm ? norm(context, x, 'model.decoder.final_layer_norm', epsilon) : x;
-          return embedded === hidden ? last : linear(context, last, 'model.decoder.project_out', false);
-        });
+        };
       },
-    };
+    });
   },
 };

@@ -1,13 +1,11 @@
 /** Where the matrices of a model lie that are there in 4 or 8 bits. */
 import { TuneyardError } from '@protocol/errors';
 import type { TensorView } from '../engine/engine';
+import { layOut, typedArray } from '../engine/workspace';
 import { elementCount, type Shape } from '../graph/ir';
 import type { Matrix } from '../methods/targets';
 import type { StoredParameters } from '../train/arena';
 import type { QuantizationScheme } from './quantize';
-
-/** Tensors begin at multiples of it: see `train/arena.ts`. */
-const ALIGNMENT = 64;
 
 export class QuantizedWeights implements StoredParameters {
   readonly data: Uint8Array;
@@ -18,23 +16,14 @@ export class QuantizedWeights implements StoredParameters {
     readonly matrices: readonly Matrix[],
     readonly scheme: QuantizationScheme,
   ) {
-    const parts = matrices.flatMap((matrix) =>
-      scheme.parts(matrix).map((part) => ({ ...part, name: `${matrix.name}${part.end}` })),
+    const parts = new Map(
+      matrices.flatMap((matrix) => scheme.parts(matrix).map((part) => [`${matrix.name}${part.end}`, part] as const)),
     );
-    const sizes = parts.map(({ dtype, shape }) => (dtype === 'uint8' ? 1 : 4) * elementCount(shape));
-    const offsets: number[] = [];
-    let end = 0;
-    for (const size of sizes) {
-      offsets.push(end);
-      end += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
-    }
-    this.data = new Uint8Array(end);
-    this.tensors = parts;
-    for (const [i, { name, dtype, shape }] of parts.entries()) {
-      const at = offsets[i]!;
-      const length = elementCount(shape);
-      const data =
-        dtype === 'uint8' ? this.data.subarray(at, at + length) : new Float32Array(this.data.buffer, at, length);
+    const { offsets, bytes } = layOut(parts);
+    this.data = new Uint8Array(bytes);
+    this.tensors = [...parts].map(([name, { shape }]) => ({ name, shape }));
+    for (const [name, { dtype, shape }] of parts) {
+      const data = typedArray(dtype, this.data.buffer as ArrayBuffer, offsets.get(name)!, elementCount(shape));
       this.#views.set(name, { dtype, shape, data });
     }
   }
