@@ -14,7 +14,7 @@ const EXAMPLE = fileURLToPath(new URL('../../examples/default', import.meta.url)
 const missing = vsCodeMissing ?? sshdMissing ?? (await registryMissing());
 
 /** More steps than are ever waited for: it is stopped, not awaited, on machines of any speed. */
-const STEPS = 5000;
+const STEPS = 100_000;
 /** Put over the recipe that is proposed, so that steps are short and looks at the model are many. */
 const LONG_AND_LIGHT = {
   dataset: { path: './backstories.jsonl', test_size: 0.02 },
@@ -57,6 +57,14 @@ describe.skipIf(missing)(`a fine-tune over SSH${missing ? ` (${missing})` : ''}`
   const run = () => window.row(/^backstories/);
   const step = async () =>
     Number(/step (\d+)\//.exec(await (await window.panelWith('canvas')).locator('.runs').innerText())?.[1]);
+
+  const stopRun = async () => {
+    await window.act(run(), 'Stop Run');
+    const heard = window.row(/^backstories, (Stopped|.*stopping after this step)/);
+    // A row that is drawn anew in that moment takes no click
+    await heard.waitFor({ timeout: 20_000 }).catch(() => window.act(run(), 'Stop Run'));
+    await window.row(/^backstories, Stopped/).waitFor({ timeout: 180_000 });
+  };
 
   it('lists the hosts of the SSH config without connecting to them', async () => {
     await window.row('This machine').waitFor();
@@ -110,9 +118,9 @@ describe.skipIf(missing)(`a fine-tune over SSH${missing ? ` (${missing})` : ''}`
   });
 
   it('stops it at a step, with a checkpoint', async () => {
-    await window.act(run(), 'Stop Run');
-    await window.notification(/stopped at step/).waitFor();
-    await window.row(/^backstories, Stopped/).waitFor();
+    // Few fit on a screen, and none stays for long
+    await window.closeNotifications();
+    await Promise.all([window.notification(/stopped at step/).waitFor({ timeout: 200_000 }), stopRun()]);
     await window.screenshots('stopped');
     await window.closeNotifications();
     await window.expand(run());
@@ -147,8 +155,7 @@ describe.skipIf(missing)(`a fine-tune over SSH${missing ? ` (${missing})` : ''}`
     await window.act(run(), 'Resume Run');
     await window.row(/^backstories, Running/).waitFor();
     await expect.poll(step, { timeout: 120_000 }).toBeGreaterThan(stopped + 5);
-    await window.act(run(), 'Stop Run');
-    await window.row(/^backstories, Stopped/).waitFor({ timeout: 120_000 });
+    await stopRun();
     expect(await stepsOf('after.csv')).toEqual(counted(await step()));
   });
 

@@ -3,13 +3,11 @@
  * `nvidia-smi` that answers for its GPUs, and its startup script, really run.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, readlinkSync, watch } from 'node:fs';
-import { chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { chmod, cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { makeKey, serversBelow } from '../../support/ssh/sshd';
+import { makeKey, startServer, stopServer } from '../../support/ssh/sshd';
 import { GPU_NAMES } from './catalog';
 import { type MetadataServerStandIn, type MetadataSource, startMetadataServer } from './metadata';
 
@@ -24,8 +22,6 @@ export interface GuestOptions {
   /** The guest has switched itself off. */
   onPowerOff(): void;
 }
-
-const SSHD = '/usr/sbin/sshd';
 
 export class Guest {
   address = '';
@@ -177,23 +173,18 @@ export class Guest {
         '',
       ].join('\n'),
     );
-    const child = spawn(SSHD, ['-D', '-f', config, '-E', join(dir, 'sshd.log')], { stdio: 'ignore' });
-    this.#sshd = child;
-    while (!(await answers(this.address, sshPort))) {
-      if (child.exitCode !== null) throw new Error(await readFile(join(dir, 'sshd.log'), 'utf8'));
-      await delay(20);
-    }
+    this.#sshd = await startServer({
+      configFile: config,
+      log: join(dir, 'sshd.log'),
+      address: this.address,
+      port: sshPort,
+    });
   }
 
   async #stopSshd(): Promise<void> {
     const child = this.#sshd;
     this.#sshd = undefined;
-    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const connections = serversBelow(child.pid);
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
-    for (const pid of connections) signal(pid, 'SIGKILL');
-    await exited;
+    if (child) await stopServer(child);
   }
 
   async #runStartupScript(): Promise<void> {
@@ -274,19 +265,6 @@ show() {
 show
 while [ -n "$loop" ]; do sleep 1; show; done
 `;
-}
-
-async function answers(host: string, port: number): Promise<boolean> {
-  const socket = connect(port, host);
-  try {
-    return await new Promise<boolean>((resolve) => {
-      socket.once('data', () => resolve(true));
-      socket.once('error', () => resolve(false));
-      socket.once('close', () => resolve(false));
-    });
-  } finally {
-    socket.destroy();
-  }
 }
 
 function signal(pid: number, name: NodeJS.Signals): void {

@@ -2,15 +2,16 @@
  * A real OpenSSH server on a loopback port of its own: own host keys, own configuration, own authorised keys, and a home
  * directory of its own (`$HOME` of whoever logs in; the account is that of the tests).
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { appendFile, chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from './freePort';
 
 const PROGRAM = ['/usr/sbin/sshd', '/usr/local/sbin/sshd', '/opt/homebrew/sbin/sshd'].find((path) => existsSync(path));
 
@@ -119,25 +120,14 @@ export async function startSshd({
   await writeFile(knownHosts, hostKeys.map((type) => `[127.0.0.1]:${port} ${keyOf(type).line}\n`).join(''));
 
   const log = join(dir, 'sshd.log');
-  let child: ReturnType<typeof spawn> | undefined;
+  let child: ChildProcess | undefined;
 
   async function start(): Promise<void> {
-    child = spawn(PROGRAM as string, ['-D', '-f', configFile, '-E', log], { stdio: 'ignore' });
-    const exited = once(child, 'exit').then(async () => {
-      throw new Error(`sshd did not start: ${await readFile(log, 'utf8').catch(() => '')}`);
-    });
-    exited.catch(() => {});
-    const started = child;
-    await Promise.race([exited, listening(port, () => started.exitCode === null)]);
+    child = await startServer({ configFile, log, address: '127.0.0.1', port });
   }
 
   async function stop(): Promise<void> {
-    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const connections = serversBelow(child.pid);
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
-    connections.forEach(kill);
-    await exited;
+    if (child) await stopServer(child);
   }
 
   async function dispose(): Promise<void> {
@@ -202,31 +192,62 @@ function describeKey(publicKey: string): HostKey {
   return { line: `${type} ${blob}`, fingerprint: `SHA256:${hash}` };
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
+export interface ServerPlace {
+  configFile: string;
+  log: string;
+  address: string;
+  port: number;
 }
 
-async function listening(port: number, alive: () => boolean): Promise<void> {
-  while (alive()) {
-    const socket: Socket = connect(port, '127.0.0.1');
-    const up = await new Promise<boolean>((resolve) => {
-      socket.once('data', () => resolve(true));
+/**
+ * A server that answers. One that was there before may have left a connection behind that holds its port for a moment:
+ * it is tried again until the port is free.
+ */
+export async function startServer({ configFile, log, address, port }: ServerPlace): Promise<ChildProcess> {
+  const giveUp = performance.now() + 60_000;
+  for (;;) {
+    const child = spawn(PROGRAM as string, ['-D', '-f', configFile, '-E', log], { stdio: 'ignore' });
+    const isUp = () => child.exitCode === null && child.signalCode === null;
+    while (isUp()) {
+      if (await greets(address, port)) {
+        if (isUp()) return child;
+        break;
+      }
+      await sleep(20);
+    }
+    if (performance.now() > giveUp)
+      throw new Error(`sshd did not start: ${await readFile(log, 'utf8').catch(() => '')}`);
+    await sleep(100);
+  }
+}
+
+/** The listener and every connection of it. */
+export async function stopServer(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  const connections = serversBelow(child.pid);
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  connections.forEach(kill);
+  await exited;
+}
+
+/** Whether an SSH server is there; anybody else who listens is none. */
+async function greets(host: string, port: number): Promise<boolean> {
+  const socket = connect(port, host);
+  try {
+    return await new Promise<boolean>((resolve) => {
+      socket.once('data', (data) => resolve(data.toString('latin1').startsWith('SSH-')));
       socket.once('error', () => resolve(false));
       socket.once('close', () => resolve(false));
+      socket.setTimeout(5000, () => resolve(false));
     });
+  } finally {
     socket.destroy();
-    if (up) return;
-    await sleep(20);
   }
 }
 
 /** The processes below one that are servers of a connection, not what was started through it. */
-export function serversBelow(pid: number): number[] {
+function serversBelow(pid: number): number[] {
   const parents = new Map<number, number>();
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
