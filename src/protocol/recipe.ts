@@ -140,17 +140,16 @@ export const datasetSchema = z
   })
   .describe('The data to train on.');
 
+const matricesSchema = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).optional();
+
 const loraSchema = z
   .strictObject({
     r: positiveInt.default(8).describe('Rank of the adapter’s matrices.'),
     lora_alpha: z.number().positive().default(8).describe('What the adapter adds is multiplied by lora_alpha / r.'),
     lora_dropout: z.number().min(0).lt(1).default(0).describe('Share of what goes into the adapter that is dropped.'),
-    target_modules: z
-      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
-      .optional()
-      .describe(
-        'Which matrices get an adapter: ends of their names, a regular expression for the whole name, or "all-linear". Default: PEFT’s for the architecture.',
-      ),
+    target_modules: matricesSchema.describe(
+      'Which matrices get an adapter: ends of their names, a regular expression for the whole name, or "all-linear". Default: PEFT’s for the architecture.',
+    ),
     bias: z
       .enum(['none', 'all', 'lora_only'])
       .default('none')
@@ -166,6 +165,17 @@ const loraSchema = z
       .describe('Learn the length of each row of a matrix apart from its direction (DoRA).'),
   })
   .describe('Low-rank adapters (LoRA), as PEFT has them.');
+
+const ia3Schema = z
+  .strictObject({
+    target_modules: matricesSchema.describe(
+      'Which matrices get factors: ends of their names, a regular expression for the whole name, or "all-linear". Default: PEFT’s for the architecture.',
+    ),
+    feedforward_modules: matricesSchema.describe(
+      'Those of target_modules whose inputs get the factors, not their outputs. Default: none where target_modules is given, else PEFT’s for the architecture.',
+    ),
+  })
+  .describe('Factors for what goes in or comes out ((IA)³), as PEFT has them.');
 
 const quantizationSchema = z
   .strictObject({
@@ -234,12 +244,13 @@ export const recipeSchema = z
       ),
     revision: z.string().optional().describe('Branch, tag or commit of a hub model.'),
     method: z
-      .enum(['full', 'lora', 'qlora'])
+      .enum(['full', 'lora', 'qlora', 'ia3'])
       .default('full')
       .describe(
-        'How to train: `full` changes every weight, `lora` a small adapter beside them, `qlora` an adapter beside weights of 4 bits.',
+        'How to train: `full` changes every weight, `lora` a small adapter beside them, `qlora` an adapter beside weights of 4 bits, `ia3` factors for what goes into some matrices and comes out of others.',
       ),
     lora: loraSchema.default(() => loraSchema.parse({})),
+    ia3: ia3Schema.default(() => ia3Schema.parse({})),
     quantization: quantizationSchema.default(() => quantizationSchema.parse({})),
     dataset: z.union([z.string().min(1), datasetSchema]).describe('The data: a file, or an object with more to say.'),
     device: z

@@ -1,4 +1,4 @@
-/** The question how to train. The methods are those of the schema; one is recommended, with why. */
+/** The question how to train. Those that most people want, one recommended, with why; the schema knows more. */
 import * as l10n from '@vscode/l10n';
 import { type BACK, type Choice, pickStep } from './pickStep';
 

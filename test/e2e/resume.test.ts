@@ -80,6 +80,7 @@ beforeAll(async () => {
   const lora = { r: 4, lora_alpha: 16, lora_dropout: 0.1, target_modules: 'all-linear', bias: 'all' };
   await writeFile(join(folder, 'lora.tune.json'), JSON.stringify(recipe({ method: 'lora', lora, max_steps: 5 })));
   await writeFile(join(folder, 'qlora.tune.json'), JSON.stringify(recipe({ method: 'qlora', lora, max_steps: 5 })));
+  await writeFile(join(folder, 'ia3.tune.json'), JSON.stringify(recipe({ method: 'ia3', max_steps: 5 })));
 });
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -218,6 +219,23 @@ describe('a run that is asked to stop', () => {
       expect((await tuneyard(train('lora', key, '--set', `${key}=true`))).status).toBe(0);
     vi.unstubAllEnvs();
     for (const key of ['offload_optimizer', 'offload_param']) expectSameRun(key, 'lora');
+  });
+
+  it('goes on so with factors, saved as an adapter that can be merged', async () => {
+    expect(await tuneyard(train('ia3', 'ia3'))).toMatchObject({ status: 0, stderr: '' });
+    await stopAndResume('ia3', 'stopped-ia3');
+    expectSameRun('stopped-ia3', 'ia3');
+    const [saved, merged] = [join(runDir('ia3'), 'model'), join(folder, 'merged')];
+    expect(await readdir(saved)).toEqual(expect.arrayContaining(['adapter_config.json', 'adapter_model.safetensors']));
+    expect(await tuneyard(['export', runDir('ia3'), '--out', merged])).toMatchObject({ status: 0, stderr: '' });
+    const lossOf = async (model: string) => {
+      const { stdout, stderr } = await tuneyard(['eval', model, '--recipe', join(folder, 'ia3.tune.json'), '--json']);
+      expect(stderr).toBe('');
+      return JSON.parse(stdout).eval_loss as number;
+    };
+    const tuned = await lossOf(saved);
+    expect(Math.abs((await lossOf(merged)) / tuned - 1)).toBeLessThan(1e-5);
+    expect(Math.abs((await lossOf(join(folder, 'model'))) / tuned - 1)).toBeGreaterThan(1e-4);
   });
 
   it('goes on so with an adapter beside weights of 4 bits, and in bfloat16', async () => {

@@ -3,14 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { recipeSchema } from '@protocol/recipe';
 import { openSafetensors } from '@runner/hub/safetensors';
+import { continueAdapter } from '@runner/methods/continueAdapter';
 import { prepareMethod } from '@runner/methods/index';
-import { mergeAdapter, openAdapter } from '@runner/methods/peftAdapter';
+import { mergeAdapter } from '@runner/methods/mergeAdapter';
+import { openAdapter } from '@runner/methods/peftAdapter';
 import { loadParameters, openModel } from '@runner/models/loadModel';
 import { writeModelDir } from '@runner/train/checkpoint';
 import { describe, expect, it } from 'vitest';
-import { gradientDeviations, logitsOf, lossOf, openAdapted, openReference } from './evaluation';
+import { gradientDeviations, logitsOf, lossOf, openAdapted, openReference, recipeOf } from './evaluation';
 import {
   ADAPTERS,
+  type AdapterName,
   adapterDirOf,
   deviation,
   modelDirOf,
@@ -37,7 +40,7 @@ describe.each([...ADAPTERS, ...QUANTIZED_ADAPTERS])('%s, as PEFT saved it', (nam
       key.replace(/^base_model\.model\./, '').replace(/\.(base_layer|modules_to_save)\./, '.');
     const named = new Map(
       [...wrapped].map((key) => [
-        key.includes('.lora_') ? key.replace(/(magnitude_vector)\.weight$/, '$1') : plain(key),
+        /\.(lora_|ia3_)/.test(key) ? key.replace(/(magnitude_vector)\.weight$/, '$1') : plain(key),
         key,
       ]),
     );
@@ -70,8 +73,7 @@ describe.each(ADAPTERS)('%s', (name) => {
     try {
       const opened = await openAdapted(name);
       const base = (await openReference(reference.model)).model;
-      const recipe = recipeSchema.parse({ model: 'm', dataset: 'd', method: 'lora', lora: reference.options });
-      const { adapter } = prepareMethod(base, recipe, reference.model);
+      const { adapter } = prepareMethod(base, recipeOf(name), reference.model);
       const weights = opened.gradients.tensors.map(({ name: key, shape }) => ({
         ...{ name: adapter!.savedName(key), shape },
         data: opened.parameters.slice(key),
@@ -118,6 +120,15 @@ describe('what a recipe asks adapters for', () => {
     return prepareMethod(model, recipeSchema.parse({ model: 'm', dataset: 'd', method: 'lora', lora }), 'm');
   };
 
+  it('is refused where factors of inputs are for a matrix that gets none', async () => {
+    const { model } = await openModel(modelDirOf('gpt2-a'));
+    const ia3 = { target_modules: ['c_attn'], feedforward_modules: ['mlp.c_proj'] };
+    const recipe = recipeSchema.parse({ model: 'm', dataset: 'd', method: 'ia3', ia3 });
+    expect(() => prepareMethod(model, recipe, 'm')).toThrow(
+      '"ia3.feedforward_modules" names transformer.h.0.mlp.c_proj, which "ia3.target_modules" does not.',
+    );
+  });
+
   it.each([
     [
       { target_modules: ['c_atn'] },
@@ -144,15 +155,22 @@ describe('what a recipe asks adapters for', () => {
 });
 
 describe('training that goes on with an adapter', () => {
-  it('refuses a recipe that describes another one', async () => {
-    const adapter = await openAdapter(adapterDirOf('lora-gpt2'));
+  const goOn = async (name: AdapterName, how: Record<string, unknown>) => {
+    const adapter = await openAdapter(adapterDirOf(name));
     const opened = await openModel(modelDirOf('gpt2-a'));
-    const { continueAdapter } = await import('@runner/methods/peftAdapter');
-    const parameters = await loadParameters(opened);
-    const recipe = { r: 8, lora_alpha: 8, use_rslora: false, use_dora: false };
-    await expect(continueAdapter(adapter!, parameters, (name) => name, recipe)).rejects.toMatchObject({
+    const recipe = recipeSchema.parse({ model: 'm', dataset: 'd', ...how });
+    const method = prepareMethod(opened.model, recipe, 'm');
+    return continueAdapter(adapter!, await loadParameters(opened), method.adapter!, recipe);
+  };
+
+  it.each([
+    ['lora-gpt2', { method: 'lora' }, 'has "r": 4, the recipe 8; make "lora" the same.'],
+    ['ia3-gpt2', { method: 'lora' }, 'is one of IA3, which "method": "lora" does not train.'],
+    ['lora-gpt2', { method: 'ia3' }, 'is one of LORA, which "method": "ia3" does not train.'],
+  ] as const)('refuses a recipe that describes another one than %s: %o', async (name, how, message) => {
+    await expect(goOn(name, how)).rejects.toMatchObject({
       code: 'recipe_invalid',
-      message: expect.stringContaining('has "r": 4, the recipe 8; make "lora" the same.'),
+      message: expect.stringContaining(message),
     });
   });
 });

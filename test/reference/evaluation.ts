@@ -1,5 +1,5 @@
 /** What the runner makes of a reference model: logits, loss and gradients, for the tests and for `bench parity`. */
-import { recipeSchema } from '@protocol/recipe';
+import { type Recipe, recipeSchema } from '@protocol/recipe';
 import { type Batch, collate } from '@runner/data/collate';
 import { type TensorView, view } from '@runner/engine/engine';
 import { NativeEngine } from '@runner/engine/native';
@@ -43,14 +43,22 @@ export async function openReference(name: ReferenceModel): Promise<OpenedReferen
   return { model, parameters, gradients, engine, step };
 }
 
-/** A reference adapter beside its base model, as a run trains it. */
-export async function openAdapted(name: AdapterName): Promise<OpenedReference> {
-  const { model: base, options, quantized } = readAdapter(name);
-  const opened = await openModel(modelDirOf(base));
-  const recipe = recipeSchema.parse({
-    ...{ model: base, dataset: 'samples', method: quantized ? 'qlora' : 'lora', lora: options },
+/** What says of an adapter what PEFT was told. */
+export function recipeOf(name: AdapterName): Recipe {
+  const { model, kind, options, quantized } = readAdapter(name);
+  const how =
+    kind === 'IA3' ? { method: 'ia3', ia3: options } : { method: quantized ? 'qlora' : 'lora', lora: options };
+  return recipeSchema.parse({
+    ...{ model, dataset: 'samples', ...how },
     quantization: { load_in_8bit: quantized === 'int8' },
   });
+}
+
+/** A reference adapter beside its base model, as a run trains it. */
+export async function openAdapted(name: AdapterName): Promise<OpenedReference> {
+  const { model: base } = readAdapter(name);
+  const opened = await openModel(modelDirOf(base));
+  const recipe = recipeOf(name);
   const method = prepareMethod(opened.model, recipe, base);
   const { model } = method;
   const adapter = await openAdapter(adapterDirOf(name));

@@ -109,15 +109,24 @@ export async function readCase(name: ReferenceModel): Promise<ReferenceCase> {
   };
 }
 
-/** LoRA adapters that PEFT made and saved. */
-export const ADAPTERS = ['lora-gpt2', 'lora-llama', 'lora-qwen', 'dora-llama', 'dora-gpt2'] as const;
+/** Adapters that PEFT made and saved. */
+export const ADAPTERS = [
+  'lora-gpt2',
+  'lora-llama',
+  'lora-qwen',
+  'dora-llama',
+  'dora-gpt2',
+  'ia3-gpt2',
+  'ia3-llama',
+] as const;
 /** The same beside matrices that bitsandbytes has quantized. */
 export const QUANTIZED_ADAPTERS = ['qlora-llama', 'qlora-gpt2', 'qlora-qwen2'] as const;
 export type AdapterName = (typeof ADAPTERS)[number] | (typeof QUANTIZED_ADAPTERS)[number];
 
 export interface ReferenceAdapter {
   model: ReferenceModel;
-  /** A recipe's `lora`. */
+  kind: 'LORA' | 'IA3';
+  /** A recipe's `lora` or `ia3`. */
   options: Record<string, unknown>;
   quantized: 'nf4' | 'int8' | null;
   batches: ReferenceBatch[];

@@ -13,8 +13,9 @@ import { optimize } from '../graph/passes/index';
 import { buildHeadTraining, chunkSizes, headShape } from '../heads/causalLm';
 import { freeDiskBytes } from '../hub/diskSpace';
 import { prepareMethod } from '../methods/index';
-import { parameterCount } from '../methods/method';
+import { type PreparedMethod, parameterCount } from '../methods/method';
 import type { CausalLm, ParameterSpec } from '../models/causalLm';
+import { readingRoom } from '../models/loadModel';
 import { newBuilder, ops } from '../ops/index';
 import { isShardable, openTrainingMemory, optimizerStateSize } from '../optim/index';
 import { Arena, type ArenaLayout, layoutArena } from '../train/arena';
@@ -56,7 +57,7 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const optimizer = 4 * optimizerStateSize(recipe.optim, part, recipe);
   const gradientBytes = isSharded && recipe.zero_stage === 2 ? ownGradientBytes(layout, part) : trained;
   const data = samples.train.reduce((sum, { inputIds, labels }) => sum + inputIds.byteLength + labels.byteLength, 0);
-  const processBytes = PROCESS_BYTES + data;
+  const processBytes = PROCESS_BYTES + data + readingBytes(method);
   const count = ({ tensors }: ArenaLayout) => tensors.reduce((sum, { size }) => sum + size, 0);
   const checkpoint = trained + moments;
   const estimate: Estimate = {
@@ -154,7 +155,9 @@ function graphMemory(
   // One buffer for all graphs, one after the other, as the engine plans it.
   let working = 0;
   const runs = (graph: Graph) => {
-    working = Math.max(working, planMemory(buildModel(optimize(graph, ops), ops)).bytes);
+    const optimized = optimize(graph, ops);
+    const scratch = optimized.nodes.map((node) => ops.get(node.op)?.scratchBytes?.(node) ?? 0);
+    working = Math.max(working, planMemory(buildModel(optimized, ops)).bytes + Math.max(0, ...scratch));
   };
   const sizes = new Map(model.parameters.map((spec) => [spec.name, bytesOf(spec)]));
   const head = 2 * sizes.get(model.headWeight)!;
@@ -201,6 +204,9 @@ function ownGradientBytes(layout: ArenaLayout, part: ArenaLayout): number {
   const largest = Math.max(0, ...others);
   return 4 * Math.min(layout.size + part.size, part.size + rest + embedding + 2 * largest);
 }
+
+/** Whole matrices that are read before they are held in few bits. JavaScript gives such memory back when it likes. */
+const readingBytes = ({ quantized }: PreparedMethod): number => (quantized ? readingRoom(quantized.matrices).bytes : 0);
 
 const bytesOf = ({ dtype, shape }: ParameterSpec): number => byteLength({ dtype: dtype ?? 'float32', shape });
 

@@ -1,7 +1,8 @@
 /** The weights that a training begins with. */
 import type { Recipe } from '@protocol/recipe';
+import { continueAdapter } from '../methods/continueAdapter';
+import { mergeAdapter } from '../methods/mergeAdapter';
 import type { PreparedMethod } from '../methods/method';
-import { continueAdapter, mergeAdapter } from '../methods/peftAdapter';
 import { initialize, initializeLengths } from '../models/initialize';
 import { type OpenModel, readParameters, readQuantized } from '../models/loadModel';
 import { QuantizedWeights } from '../quantization/quantizedWeights';
@@ -35,7 +36,7 @@ export async function openParameters(
   for (const arena of [trained, frozen]) await readParameters(prepared, arena, signal);
   if (few) await readQuantized(prepared, few, signal);
   initializeLengths(parameters, model.parameters);
-  if (adapter && saved) await continueAdapter(adapter, trained, saved.savedName, recipe.lora, signal);
+  if (adapter && saved) await continueAdapter(adapter, trained, saved, recipe, signal);
   else if (adapter) await mergeAdapter(adapter, base, parameters, signal);
   return { trained, parameters };
 }

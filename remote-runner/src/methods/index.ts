@@ -2,11 +2,12 @@
 import type { Recipe } from '@protocol/recipe';
 import type { CausalLm } from '../models/causalLm';
 import { full } from './full';
+import { ia3 } from './ia3';
 import { lora } from './lora';
 import type { Method, PreparedMethod } from './method';
 import { qlora } from './qlora';
 
-const METHODS: Readonly<Record<Recipe['method'], Method>> = { full, lora, qlora };
+const METHODS: Readonly<Record<Recipe['method'], Method>> = { full, lora, qlora, ia3 };
 
 /** @throws TuneyardError `recipe_invalid` where the recipe asks for what the model does not have */
 export const prepareMethod = (model: CausalLm, recipe: Recipe, base: string): PreparedMethod =>

@@ -8,8 +8,8 @@ import type { Builder } from '../graph/builder';
 import type { Value } from '../graph/ir';
 import type { BodyContext, CausalLm, ParameterSpec } from '../models/causalLm';
 import { zeros } from '../models/causalLm';
-import type { Method } from './method';
-import { headModule, type Matrix, modulesEndingIn, targetsOf } from './targets';
+import { type Method, PEFT_PREFIX, type SavedAdapter } from './method';
+import { headModule, isFanInFanOut, type Matrix, modulesEndingIn, targetsOf } from './targets';
 
 /** One matrix with an adapter. */
 export interface LoraModule {
@@ -19,11 +19,19 @@ export interface LoraModule {
   readonly scale: number;
 }
 
-const PREFIX = 'base_model.model.';
+/** PEFT's own choice where a recipe makes none (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`). */
+const DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = {
+  bloom: ['query_key_value'],
+  gpt2: ['c_attn'],
+  gpt_neox: ['query_key_value'],
+  phi3: ['qkv_proj'],
+};
+const QUERY_AND_VALUE = ['q_proj', 'v_proj'];
+
 const loraNames = (module: string) => ({
-  a: `${PREFIX}${module}.lora_A.weight`,
-  b: `${PREFIX}${module}.lora_B.weight`,
-  length: `${PREFIX}${module}.lora_magnitude_vector`,
+  a: `${PEFT_PREFIX}${module}.lora_A.weight`,
+  b: `${PEFT_PREFIX}${module}.lora_B.weight`,
+  length: `${PEFT_PREFIX}${module}.lora_magnitude_vector`,
 });
 
 export const scaleOf = (alpha: number, r: number, isRankStabilized: boolean): number =>
@@ -32,7 +40,8 @@ export const scaleOf = (alpha: number, r: number, isRankStabilized: boolean): nu
 export const lora: Method = {
   name: 'lora',
   prepare(model, { lora: options }, base) {
-    const targets = targetsOf(model, options.target_modules);
+    const wanted = options.target_modules ?? DEFAULT_TARGETS[model.modelType] ?? QUERY_AND_VALUE;
+    const targets = targetsOf(model, wanted, 'lora.target_modules');
     const scale = scaleOf(options.lora_alpha, options.r, options.use_rslora);
     const modules = targets.map((matrix): LoraModule => ({ matrix, r: options.r, scale }));
     const adapted = withLora(model, modules, options);
@@ -46,8 +55,8 @@ export const lora: Method = {
       adapter: {
         config: configOf(base, targets, options),
         savedName: (name) => {
-          if (name.startsWith(PREFIX)) return name;
-          return PREFIX + (wrapped.has(name) ? name.replace(/\.bias$/, '.base_layer.bias') : name);
+          if (name.startsWith(PEFT_PREFIX)) return name;
+          return PEFT_PREFIX + (wrapped.has(name) ? name.replace(/\.bias$/, '.base_layer.bias') : name);
         },
       },
     };
@@ -136,7 +145,7 @@ function biasesOf({ parameters }: CausalLm, targets: readonly Matrix[], bias: Lo
 }
 
 /** `adapter_config.json`, with every key that PEFT needs to load it. */
-function configOf(base: string, targets: readonly Matrix[], options: LoraRecipe): Record<string, unknown> {
+function configOf(base: string, targets: readonly Matrix[], options: LoraRecipe): SavedAdapter['config'] {
   const { r, lora_alpha, lora_dropout, bias, use_rslora, use_dora, target_modules, modules_to_save } = options;
   const isPattern = typeof target_modules === 'string' && target_modules !== 'all-linear';
   return {
@@ -152,7 +161,7 @@ function configOf(base: string, targets: readonly Matrix[], options: LoraRecipe)
     modules_to_save: modules_to_save.length > 0 ? modules_to_save : null,
     use_rslora,
     use_dora,
-    fan_in_fan_out: targets.some(({ kind }) => kind === 'conv1d'),
+    fan_in_fan_out: isFanInFanOut(targets),
     init_lora_weights: true,
     inference_mode: true,
     rank_pattern: {},

@@ -5,6 +5,9 @@ import type { CausalLm } from '../models/causalLm';
 import type { QuantizationScheme } from '../quantization/quantize';
 import type { Matrix } from './targets';
 
+/** In front of a model's names in PEFT's files. */
+export const PEFT_PREFIX = 'base_model.model.';
+
 export interface Method {
   readonly name: Recipe['method'];
   /**
@@ -20,12 +23,15 @@ export interface PreparedMethod {
   /** Names of the parameters that are trained; the others stay as they are. */
   readonly trainable: ReadonlySet<string>;
   /** Where what is trained is saved by itself: its configuration, and the name of each tensor in the file. */
-  readonly adapter?: {
-    readonly config: Readonly<Record<string, unknown>>;
-    savedName(parameter: string): string;
-  };
+  readonly adapter?: SavedAdapter;
   /** Matrices that are held in few bits, and how. */
   readonly quantized?: { readonly matrices: readonly Matrix[]; readonly scheme: QuantizationScheme };
+}
+
+export interface SavedAdapter {
+  /** `adapter_config.json` */
+  readonly config: Readonly<Record<string, unknown>> & { readonly peft_type: string };
+  savedName(parameter: string): string;
 }
 
 /** How many weights there are, whatever bits they have. @param base the model that the method was given */

@@ -11,15 +11,6 @@ export interface Matrix {
   readonly kind: 'linear' | 'conv1d';
 }
 
-/** PEFT's own choice where a recipe makes none (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`). */
-const DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = {
-  bloom: ['query_key_value'],
-  gpt2: ['c_attn'],
-  gpt_neox: ['query_key_value'],
-  phi3: ['qkv_proj'],
-};
-const QUERY_AND_VALUE = ['q_proj', 'v_proj'];
-
 /** Every matrix but the head, in the model's order. */
 export function matricesOf({ parameters, headWeight }: CausalLm): Matrix[] {
   return parameters.flatMap(({ name, shape, matrix: kind }) => {
@@ -29,43 +20,50 @@ export function matricesOf({ parameters, headWeight }: CausalLm): Matrix[] {
   });
 }
 
+/** As PEFT says that inputs are rows. */
+export const isFanInFanOut = (matrices: readonly Matrix[]): boolean => matrices.some(({ kind }) => kind === 'conv1d');
+
 export const headModule = ({ headWeight }: CausalLm): string => headWeight.replace(/\.weight$/, '');
 
+/** What a recipe says of matrices: ends of names, a regular expression for whole names, or `all-linear`. */
+export type WantedMatrices = string | readonly string[];
+
 /**
- * @param wanted ends of names, a regular expression for whole names, or `all-linear`; default: {@link DEFAULT_TARGETS}
+ * In the model's order.
+ * @param key of the recipe, for errors
  * @throws TuneyardError `recipe_invalid` that names what there is
  */
-export function targetsOf(model: CausalLm, wanted: string | readonly string[] | undefined): Matrix[] {
+export function targetsOf(model: CausalLm, wanted: WantedMatrices, key: string): Matrix[] {
   const all = matricesOf(model);
   if (wanted === 'all-linear') return all;
-  const chosen = wanted ?? DEFAULT_TARGETS[model.modelType] ?? QUERY_AND_VALUE;
-  const found = typeof chosen === 'string' ? matching(all, chosen) : chosen.flatMap((end) => ending(all, end));
+  const found =
+    typeof wanted === 'string' ? matching(all, wanted, key) : wanted.flatMap((end) => ending(all, end, key));
   if (found.length > 0) return all.filter((matrix) => found.includes(matrix));
-  throw noneOf(all, JSON.stringify(chosen));
+  throw noneOf(all, JSON.stringify(wanted), key);
 }
 
-function matching(all: readonly Matrix[], pattern: string): Matrix[] {
+function matching(all: readonly Matrix[], pattern: string, key: string): Matrix[] {
   let whole: RegExp;
   try {
     whole = new RegExp(`^(?:${pattern})$`);
   } catch {
-    throw new TuneyardError('recipe_invalid', `"lora.target_modules" is no regular expression: ${pattern}`);
+    throw new TuneyardError('recipe_invalid', `"${key}" is no regular expression: ${pattern}`);
   }
   return all.filter(({ name }) => whole.test(name));
 }
 
 /** @throws TuneyardError where one of several names means nothing: the others would hide the slip */
-function ending(all: readonly Matrix[], end: string): Matrix[] {
+function ending(all: readonly Matrix[], end: string, key: string): Matrix[] {
   const found = all.filter(({ name }) => name === end || name.endsWith(`.${end}`));
-  if (found.length === 0) throw noneOf(all, `"${end}"`);
+  if (found.length === 0) throw noneOf(all, `"${end}"`, key);
   return found;
 }
 
-function noneOf(all: readonly Matrix[], what: string): TuneyardError {
+function noneOf(all: readonly Matrix[], what: string, key: string): TuneyardError {
   const ends = [...new Set(all.map(({ name }) => name.split('.').at(-1)))].join(', ');
   return new TuneyardError(
     'recipe_invalid',
-    `"lora.target_modules" names ${what}, and the model has no such matrix; these are there: ${ends}.`,
+    `"${key}" names ${what}, and the model has no such matrix; these are there: ${ends}.`,
   );
 }
 

@@ -42,8 +42,9 @@ export function conv1d(context: BodyContext, x: Value, name: string): Value {
   return multiply(context, x, name, true, {});
 }
 
-function multiply(context: BodyContext, x: Value, name: string, bias: boolean, flags: { transB?: boolean }): Value {
+function multiply(context: BodyContext, given: Value, name: string, bias: boolean, flags: { transB?: boolean }): Value {
   const { g, param, adapt } = context;
+  const x = context.into?.(name, given) ?? given;
   const summand = bias ? param(`${name}.bias`) : null;
   const other = context.product?.(name, x);
   const biased = other && (summand ? g.add(other, summand) : other);

@@ -56,6 +56,8 @@ export interface BodyContext {
   dropout(x: Value, p: number): Value;
   /** Sees what goes into a matrix of {@link ParameterSpec.matrix} (named without ".weight") and what came of it. */
   adapt?(name: string, x: Value, y: Value): Value;
+  /** What goes into a matrix of {@link ParameterSpec.matrix} (named without ".weight") in place of x. */
+  into?(name: string, x: Value): Value;
   /** x [N, in] times a matrix of {@link ParameterSpec.matrix} (named without ".weight") that is not there as such. */
   product?(name: string, x: Value): Value | undefined;
   /** Has what `make` makes computed again backwards, where it would be kept otherwise. */

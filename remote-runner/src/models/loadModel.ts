@@ -2,7 +2,8 @@
 import { TuneyardError } from '@protocol/errors';
 import { formatShape, sameShape } from '../graph/ir';
 import { type ModelDir, openModelDir } from '../hub/modelDir';
-import { mergeAdapter, type PeftAdapter } from '../methods/peftAdapter';
+import { mergeAdapter } from '../methods/mergeAdapter';
+import type { PeftAdapter } from '../methods/peftAdapter';
 import type { Matrix } from '../methods/targets';
 import type { QuantizedWeights } from '../quantization/quantizedWeights';
 import { Arena, layoutArena, type ParameterSet } from '../train/arena';
@@ -101,17 +102,24 @@ export async function readQuantized(
   into: QuantizedWeights,
   signal?: AbortSignal,
 ): Promise<void> {
-  const sizeOf = ({ inner, out }: Matrix) => inner * out;
-  // Both for all of them: what each had of its own would stay for a while.
-  const room = new Float32Array(Math.max(0, ...into.matrices.map(sizeOf)));
-  const turned = into.matrices.some(({ kind }) => kind === 'conv1d') ? new Float32Array(room.length) : room;
+  // Rooms for all of them: what each had of its own would stay for a while.
+  const { length, isTurned } = readingRoom(into.matrices);
+  const room = new Float32Array(length);
+  const turned = isTurned ? new Float32Array(length) : room;
   for (const matrix of into.matrices) {
-    const size = sizeOf(matrix);
+    const size = matrix.inner * matrix.out;
     const stored = fileNames.get(`${matrix.name}.weight`)!;
     const weight = await readFinite(source, stored, room.subarray(0, size), signal);
     if (matrix.kind === 'conv1d') transpose(weight, matrix.out, turned);
     into.fill(matrix, matrix.kind === 'conv1d' ? turned.subarray(0, size) : weight);
   }
+}
+
+/** What {@link readQuantized} reads matrices into: the largest in full, and once more where they lie the other way round. */
+export function readingRoom(matrices: readonly Matrix[]): { length: number; isTurned: boolean; bytes: number } {
+  const length = Math.max(0, ...matrices.map(({ inner, out }) => inner * out));
+  const isTurned = matrices.some(({ kind }) => kind === 'conv1d');
+  return { length, isTurned, bytes: 4 * length * (isTurned ? 2 : 1) };
 }
 
 /** [rows, columns] → [columns, rows] */

@@ -55,6 +55,11 @@ export const matMulBnb4: OpDef = {
     const attributes = { K: columns, N: rows, block_size: NF4_BLOCK, quant_type: 1 };
     emit.node('MatMulBnb4', [0, 1, 2].map(emit.input), [emit.output(0)], attributes, 'com.microsoft');
   },
+  // It unpacks the whole matrix, then multiplies.
+  scratchBytes({ attributes }) {
+    const [rows, columns] = sizes(attributes);
+    return 4 * rows * columns;
+  },
   examples: [
     {
       name: 'values',

@@ -89,6 +89,8 @@ export interface OpDef extends ShapeRule {
   sparseRows?(context: GradientContext): { indices: Value; rows: Value } | null;
   /** Only where the ONNX node differs from the IR node: axes that are inputs there, an op made of several. */
   onnx?(node: Node, emit: OnnxEmitter): void;
+  /** Bytes that ONNX Runtime's kernel holds beside its results while it runs, where they are worth counting. */
+  scratchBytes?(node: Node): number;
   /** Evaluates on constants, for folding; only where it pays. Returns the outputs' data. */
   fold?(inputs: readonly ConstantData[], node: Node): readonly ConstantData[] | null;
   readonly examples: readonly Example[];

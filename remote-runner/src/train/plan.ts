@@ -158,11 +158,17 @@ export function planFingerprint(recipe: Recipe, train: readonly Sample[]): strin
     bf16,
     fp16,
     tf32,
+    lora,
+    quantization,
+    ia3,
     ...rest
   } = recipe;
+  const ofMethod = { full: {}, lora: { lora }, qlora: { lora, quantization }, ia3: { ia3 } }[recipe.method];
   const precision = { ...(bf16 && { bf16 }), ...(fp16 && { fp16 }), ...(tf32 && { tf32 }) };
   // Who computes what of a step is not for the result.
-  hash.update(JSON.stringify({ ...rest, ...precision, accumulation: gradient_accumulation_steps * world_size }));
+  hash.update(
+    JSON.stringify({ ...rest, ...ofMethod, ...precision, accumulation: gradient_accumulation_steps * world_size }),
+  );
   hash.update(model);
   for (const sample of train) {
     hash.update(sample.inputIds);

@@ -1,11 +1,11 @@
-"""LoRA adapters of PEFT over the tiny models: as PEFT saves them, with logits, loss and every gradient."""
+"""Adapters of PEFT over the tiny models: as PEFT saves them, with logits, loss and every gradient."""
 
 import json
 import shutil
 
 import torch
 import bitsandbytes.functional as bnb
-from peft import LoraConfig, get_peft_model
+from peft import IA3Config, LoraConfig, get_peft_model
 from transformers.pytorch_utils import Conv1D
 
 from .cases import BATCHES, deviation, make_batch, run
@@ -31,6 +31,15 @@ ADAPTERS = {
     # a Conv1D is quantized as the Linear that it stands for
     "qlora-gpt2": ("gpt2-a", {"quantized": "nf4", "r": 2, "lora_alpha": 4}),
     "qlora-qwen2": ("qwen2-a", {"quantized": "int8", "r": 2, "lora_alpha": 4}),
+    # PEFT's own choice: outputs of a Conv1D with its bias, inputs of another
+    "ia3-gpt2": ("gpt2-a", {"kind": "IA3"}),
+    # biases, and inputs of what leaves attention
+    "ia3-llama": ("llama-c", {"kind": "IA3", "target_modules": ["q_proj", "v_proj", "o_proj", "up_proj"], "feedforward_modules": ["o_proj"]}),
+}
+
+CONFIGS = {
+    "LORA": lambda settings: LoraConfig(task_type="CAUSAL_LM", lora_dropout=0.0, **settings),
+    "IA3": lambda settings: IA3Config(task_type="CAUSAL_LM", **settings),
 }
 
 
@@ -91,15 +100,18 @@ def make_quantization() -> None:
 def make() -> None:
     shutil.rmtree(FIXTURES / "adapters", ignore_errors=True)
     for index, (name, (source, options)) in enumerate(ADAPTERS.items()):
-        base, settings = load(source), {key: value for key, value in options.items() if key != "quantized"}
+        base, settings = load(source), {key: value for key, value in options.items() if key not in ("quantized", "kind")}
         if "quantized" in options:
             _quantize(base, options["quantized"])
-        model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", lora_dropout=0.0, **settings)).eval()
+        kind = options.get("kind", "LORA")
+        model = get_peft_model(base, CONFIGS[kind](settings)).eval()
         generator = torch.Generator().manual_seed(7000 + index)
         with torch.no_grad():
             for key, parameter in model.named_parameters():
                 if "magnitude" in key:
                     parameter.mul_(1 + 0.2 * torch.randn(parameter.shape, generator=generator))
+                elif "ia3_" in key:
+                    parameter.copy_(1 + 0.3 * torch.randn(parameter.shape, generator=generator))
                 elif "lora_" in key:
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5 / parameter.shape[1] ** 0.5)
                 elif parameter.requires_grad:
@@ -109,8 +121,9 @@ def make() -> None:
         (folder / "README.md").unlink()
         written = json.loads((folder / "adapter_config.json").read_text())
         written["base_model_name_or_path"] = source
-        if isinstance(written["target_modules"], list):
-            written["target_modules"].sort()
+        for key in ("target_modules", "feedforward_modules"):
+            if isinstance(written.get(key), list):
+                written[key].sort()
         (folder / "adapter_config.json").write_text(json.dumps(written, indent=2, sort_keys=True) + "\n")
 
         tensors, batches = {}, []
@@ -131,7 +144,7 @@ def make() -> None:
         write_tensors(f"adapters/{name}/reference.safetensors", tensors)
         write_json(
             f"adapters/{name}/reference.json",
-            {"model": source, "options": settings, "quantized": options.get("quantized"), "batches": batches, "merged": deviation(again, tensors["0.logits"])},
+            {"model": source, "kind": kind, "options": settings, "quantized": options.get("quantized"), "batches": batches, "merged": deviation(again, tensors["0.logits"])},
         )
         print(f"{name}: loss {batches[0]['loss']:.3f}, merged {deviation(again, tensors['0.logits']):.1e}")
     make_quantization()
