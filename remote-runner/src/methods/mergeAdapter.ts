@@ -6,16 +6,8 @@ import type { CausalLm } from '../models/causalLm';
 import type { ParameterSet } from '../train/arena';
 import { mergeIa3 } from './mergeIa3';
 import { mergeLora } from './mergeLora';
-import { isOfKind, type PeftAdapter, useless } from './peftAdapter';
+import { isOfKind, type PeftAdapter, type Rounding, useless } from './peftAdapter';
 import { matricesOf } from './targets';
-
-/** What computing a matrix in float64 and rounding it once did. */
-export interface Rounding {
-  /** The largest rounding error of a weight. */
-  readonly error: number;
-  /** The largest weight. */
-  readonly largest: number;
-}
 
 const OF_MATRIX = /^base_model\.model\.(.+)\.(lora_A\.weight|lora_B\.weight|lora_magnitude_vector|ia3_l)$/;
 const WHOLE = /^base_model\.model\.(.+?)(?:\.base_layer|\.modules_to_save)?\.(weight|bias)$/;

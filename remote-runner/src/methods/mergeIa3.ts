@@ -1,6 +1,5 @@
 /** Factors of a matrix's outputs or inputs, multiplied into it. */
-import type { Rounding } from './mergeAdapter';
-import { type AdapterOf, useless } from './peftAdapter';
+import { type AdapterOf, type Rounding, useless } from './peftAdapter';
 import type { Matrix } from './targets';
 
 /**

@@ -1,7 +1,6 @@
 /** W + scale · B A, computed into W. */
 import { scaleOf } from './lora';
-import type { Rounding } from './mergeAdapter';
-import { type AdapterOf, useless } from './peftAdapter';
+import { type AdapterOf, type Rounding, useless } from './peftAdapter';
 import type { Matrix } from './targets';
 
 /**

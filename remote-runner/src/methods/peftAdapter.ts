@@ -80,6 +80,14 @@ export async function openAdapter(dir: string): Promise<PeftAdapter | undefined>
   return { dir, base: config.data.base_model_name_or_path, config: config.data, weights };
 }
 
+/** What computing a matrix in float64 and rounding it once did. */
+export interface Rounding {
+  /** The largest rounding error of a weight. */
+  readonly error: number;
+  /** The largest weight. */
+  readonly largest: number;
+}
+
 /** For a tensor that fits nowhere. */
 export function useless({ dir }: PeftAdapter, name: string): TuneyardError {
   return new TuneyardError('weights_invalid', `the model has no use for the adapter's tensor ${name}.`, {
