@@ -177,6 +177,33 @@ const ia3Schema = z
   })
   .describe('Factors for what goes in or comes out ((IA)³), as PEFT has them.');
 
+const virtualTokens = positiveInt.default(20).describe('How many virtual tokens are in front of every text.');
+
+const promptTuningSchema = z
+  .strictObject({
+    num_virtual_tokens: virtualTokens,
+    prompt_tuning_init: z
+      .enum(['RANDOM', 'SAMPLE_VOCAB', 'TEXT'])
+      .default('RANDOM')
+      .describe(
+        'What their embeddings begin as: random, those of words drawn from the vocabulary, or those of a text.',
+      ),
+    prompt_tuning_init_text: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('The text that prompt_tuning_init "TEXT" begins with, over and over.'),
+  })
+  .refine(({ prompt_tuning_init: how, prompt_tuning_init_text: text }) => (how === 'TEXT') === (text !== undefined), {
+    path: ['prompt_tuning_init_text'],
+    error: 'must be there where "prompt_tuning_init" is "TEXT", and only there',
+  })
+  .describe('Learnt embeddings in front of every text (prompt tuning), as PEFT has them.');
+
+const prefixTuningSchema = z
+  .strictObject({ num_virtual_tokens: virtualTokens })
+  .describe('Learnt keys and values in front of every text (prefix tuning), as PEFT has them.');
+
 const quantizationSchema = z
   .strictObject({
     load_in_8bit: z.boolean().default(false).describe('Hold the weights in 8 bits, a scale a row, in place of 4.'),
@@ -244,13 +271,15 @@ export const recipeSchema = z
       ),
     revision: z.string().optional().describe('Branch, tag or commit of a hub model.'),
     method: z
-      .enum(['full', 'lora', 'qlora', 'ia3'])
+      .enum(['full', 'lora', 'qlora', 'ia3', 'prompt_tuning', 'prefix_tuning'])
       .default('full')
       .describe(
-        'How to train: `full` changes every weight, `lora` a small adapter beside them, `qlora` an adapter beside weights of 4 bits, `ia3` factors for what goes into some matrices and comes out of others.',
+        'How to train: `full` changes every weight, `lora` a small adapter beside them, `qlora` an adapter beside weights of 4 bits, `ia3` factors for what goes into some matrices and comes out of others, `prompt_tuning` and `prefix_tuning` virtual tokens in front of every text.',
       ),
     lora: loraSchema.default(() => loraSchema.parse({})),
     ia3: ia3Schema.default(() => ia3Schema.parse({})),
+    prompt_tuning: promptTuningSchema.default(() => promptTuningSchema.parse({})),
+    prefix_tuning: prefixTuningSchema.default(() => prefixTuningSchema.parse({})),
     quantization: quantizationSchema.default(() => quantizationSchema.parse({})),
     dataset: z.union([z.string().min(1), datasetSchema]).describe('The data: a file, or an object with more to say.'),
     device: z
@@ -402,6 +431,7 @@ export const recipeSchema = z
 export type DatasetRecipe = z.infer<typeof datasetSchema>;
 export type RowFilter = z.infer<typeof filterSchema>;
 export type GenerationRecipe = z.infer<typeof generationSchema>;
+export type PromptTuningRecipe = z.infer<typeof promptTuningSchema>;
 export type LoraRecipe = z.infer<typeof loraSchema>;
 /** A recipe with every default filled in. */
 export type Recipe = z.infer<typeof recipeSchema>;

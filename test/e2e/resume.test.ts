@@ -81,6 +81,8 @@ beforeAll(async () => {
   await writeFile(join(folder, 'lora.tune.json'), JSON.stringify(recipe({ method: 'lora', lora, max_steps: 5 })));
   await writeFile(join(folder, 'qlora.tune.json'), JSON.stringify(recipe({ method: 'qlora', lora, max_steps: 5 })));
   await writeFile(join(folder, 'ia3.tune.json'), JSON.stringify(recipe({ method: 'ia3', max_steps: 5 })));
+  for (const method of ['prompt_tuning', 'prefix_tuning'] as const)
+    await writeFile(join(folder, `${method}.tune.json`), JSON.stringify(recipe({ method, max_steps: 5 })));
 });
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -236,6 +238,22 @@ describe('a run that is asked to stop', () => {
     const tuned = await lossOf(saved);
     expect(Math.abs((await lossOf(merged)) / tuned - 1)).toBeLessThan(1e-5);
     expect(Math.abs((await lossOf(join(folder, 'model'))) / tuned - 1)).toBeGreaterThan(1e-4);
+  });
+
+  it.each(['prompt_tuning', 'prefix_tuning'])('goes on so with virtual tokens (%s)', async (method) => {
+    const texts = ['--set', 'generation={"prompts": ["the mage"], "max_new_tokens": 4}'];
+    expect(await tuneyard(train(method, method, ...texts))).toMatchObject({ status: 0, stderr: '' });
+    await stopAndResume(method, `stopped-${method}`, ...texts);
+    expectSameRun(`stopped-${method}`, method);
+    const recipe = join(folder, `${method}.tune.json`);
+    const { stdout, stderr } = await tuneyard(['eval', runDir(method), '--recipe', recipe, '--json']);
+    expect(stderr).toBe('');
+    const last = events(method).findLast((event) => event.type === 'eval') as EvalEvent;
+    expect(JSON.parse(stdout).eval_loss / last.eval_loss).toBeCloseTo(1, 5);
+    expect(await tuneyard(['export', runDir(method), '--out', join(folder, 'no')])).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/is no part of the weights, so it cannot be merged into them; use it as it is/),
+    });
   });
 
   it('goes on so with an adapter beside weights of 4 bits, and in bfloat16', async () => {

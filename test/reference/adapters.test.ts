@@ -2,15 +2,27 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { recipeSchema } from '@protocol/recipe';
+import { createDecoder } from '@runner/generate/kvCache';
 import { openSafetensors } from '@runner/hub/safetensors';
+import { openParameters } from '@runner/jobs/openParameters';
+import { openFiles } from '@runner/jobs/prepare';
 import { continueAdapter } from '@runner/methods/continueAdapter';
 import { prepareMethod } from '@runner/methods/index';
 import { mergeAdapter } from '@runner/methods/mergeAdapter';
 import { openAdapter } from '@runner/methods/peftAdapter';
 import { loadParameters, openModel } from '@runner/models/loadModel';
+import { newBuilder } from '@runner/ops/index';
 import { writeModelDir } from '@runner/train/checkpoint';
 import { describe, expect, it } from 'vitest';
-import { gradientDeviations, logitsOf, lossOf, openAdapted, openReference, recipeOf } from './evaluation';
+import {
+  gradientDeviations,
+  logitsOf,
+  lossOf,
+  openAdapted,
+  openReference,
+  openWithAdapter,
+  recipeOf,
+} from './evaluation';
 import {
   ADAPTERS,
   type AdapterName,
@@ -18,13 +30,15 @@ import {
   deviation,
   modelDirOf,
   QUANTIZED_ADAPTERS,
+  type ReferenceBatch,
   readAdapter,
   readAdapterTensors,
+  SOFT_ADAPTERS,
 } from './fixtures';
 
 const TOLERANCE = 1e-4;
 
-describe.each([...ADAPTERS, ...QUANTIZED_ADAPTERS])('%s, as PEFT saved it', (name) => {
+describe.each([...ADAPTERS, ...QUANTIZED_ADAPTERS, ...SOFT_ADAPTERS])('%s, as PEFT saved it', (name) => {
   const reference = readAdapter(name);
 
   it('gives PEFT’s logits, loss and gradients, and no other gradients', async () => {
@@ -38,18 +52,53 @@ describe.each([...ADAPTERS, ...QUANTIZED_ADAPTERS])('%s, as PEFT saved it', (nam
     const wrapped = new Set(tensors.names().flatMap((key) => /^0\.grad\.(.*)$/.exec(key)?.[1] ?? []));
     const plain = (key: string) =>
       key.replace(/^base_model\.model\./, '').replace(/\.(base_layer|modules_to_save)\./, '.');
-    const named = new Map(
-      [...wrapped].map((key) => [
-        /\.(lora_|ia3_)/.test(key) ? key.replace(/(magnitude_vector)\.weight$/, '$1') : plain(key),
-        key,
-      ]),
-    );
+    const saved = (key: string) => {
+      if (key === 'prompt_encoder.embedding.weight') return 'prompt_embeddings';
+      return /\.(lora_|ia3_)/.test(key) ? key.replace(/(magnitude_vector)\.weight$/, '$1') : plain(key);
+    };
+    const named = new Map([...wrapped].map((key) => [saved(key), key]));
     const found = await gradientDeviations(opened, { batches: reference.batches, tensors }, (key) => named.get(key)!);
     expect(found.map(({ parameter }) => parameter).sort()).toEqual([...named.keys()].sort());
     for (const { parameter, alone, added } of found) {
       expect(alone, parameter).toBeLessThan(TOLERANCE);
       expect(added, `${parameter}, added up`).toBeLessThan(TOLERANCE);
     }
+    await opened.step.release();
+  });
+});
+
+describe.each([...ADAPTERS, ...SOFT_ADAPTERS, 'p-tuning-llama'] as const)('%s, opened to be used', (name) => {
+  it('gives PEFT’s logits and loss', async () => {
+    const opened = await openWithAdapter(name);
+    const tensors = await readAdapterTensors(name);
+    for (const [n, batch] of readAdapter(name).batches.entries()) {
+      expect(deviation([await lossOf(opened, batch)], [batch.loss])).toBeLessThan(TOLERANCE);
+      expect(deviation(await logitsOf(opened, batch), await tensors.read(`${n}.logits`))).toBeLessThan(TOLERANCE);
+    }
+    await opened.step.release();
+  });
+});
+
+describe.each(SOFT_ADAPTERS)('%s', (name) => {
+  it('gives the same logits token by token from a cache', async () => {
+    const opened = await openWithAdapter(name);
+    const [batch] = readAdapter(name).batches as [ReferenceBatch];
+    const logits = await (await readAdapterTensors(name)).read('0.logits');
+    const { vocabSize } = opened.model;
+    const [ids, length] = [batch.input_ids[0]!, batch.lengths[0]!];
+    const expected = (t: number) => logits.subarray(t * vocabSize, (t + 1) * vocabSize);
+    const decoder = createDecoder({ ...opened, newBuilder });
+    const state = await decoder.prefill([Int32Array.from(ids.slice(0, 2))], 1, length);
+    for (let t = 2; t < length; t++) {
+      expect(deviation(state.logits, expected(t - 1)), `token ${t}`).toBeLessThan(TOLERANCE);
+      await state.step(Int32Array.of(ids[t]!));
+    }
+    expect(deviation(state.logits, expected(length - 1))).toBeLessThan(TOLERANCE);
+    expect(decoder.maxLength).toBe(
+      (await openReference(readAdapter(name).model)).model.maxPositions - opened.model.front!.ids.length,
+    );
+    state.release();
+    await decoder.release();
     await opened.step.release();
   });
 });
@@ -67,6 +116,10 @@ describe.each(ADAPTERS)('%s', (name) => {
     expect(deviation(await logitsOf(opened, reference.batches[0]!), logits)).toBeLessThan(1e-5);
     await opened.step.release();
   });
+});
+
+describe.each([...ADAPTERS, ...SOFT_ADAPTERS])('%s', (name) => {
+  const reference = readAdapter(name);
 
   it('is saved with the names, shapes and settings that PEFT saves', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'tuneyard-adapter-'));
@@ -106,8 +159,13 @@ describe.each(ADAPTERS)('%s', (name) => {
         'use_dora',
         'modules_to_save',
         'fan_in_fan_out',
+        'num_virtual_tokens',
+        'token_dim',
+        'num_layers',
+        'num_attention_heads',
+        'num_transformer_submodules',
       ])
-        expect(mine[key], key).toEqual(peft[key]);
+        if (peft[key] !== undefined) expect(mine[key] ?? null, key).toEqual(peft[key]);
     } finally {
       await rm(dir, { recursive: true, force: true });
     }
@@ -151,6 +209,56 @@ describe('what a recipe asks adapters for', () => {
     expect(model.parameters.filter(({ name }) => trainable.has(name)).every(({ name }) => name.includes('lora_'))).toBe(
       true,
     );
+  });
+});
+
+describe('virtual tokens', () => {
+  const prepared = async (options: Record<string, unknown>) => {
+    const opened = await openModel(modelDirOf('gpt2-a'));
+    const recipe = recipeSchema.parse({ model: 'm', dataset: 'd', method: 'prompt_tuning', prompt_tuning: options });
+    const method = prepareMethod(opened.model, recipe, 'm', (text) => [...text].map(Number));
+    const { parameters } = await openParameters(opened, method, recipe);
+    const [made, table] = [parameters.slice('prompt_embeddings'), parameters.slice(opened.model.embedding)];
+    const { hiddenSize } = opened.model;
+    const row = (values: Float32Array, i: number) => [...values.subarray(i * hiddenSize, (i + 1) * hiddenSize)];
+    return { made: (i: number) => row(made, i), word: (i: number) => row(table, i), opened };
+  };
+
+  it('begin as the tokens of a text, over and over, or cut', async () => {
+    const how = { num_virtual_tokens: 3, prompt_tuning_init: 'TEXT' };
+    const short = await prepared({ ...how, prompt_tuning_init_text: '57' });
+    expect([0, 1, 2].map(short.made)).toEqual([5, 7, 5].map(short.word));
+    const long = await prepared({ ...how, prompt_tuning_init_text: '5791' });
+    expect([0, 1, 2].map(long.made)).toEqual([5, 7, 9].map(long.word));
+    await expect(prepared({ ...how, prompt_tuning_init_text: '' })).rejects.toThrow();
+  });
+
+  it('begin as words of the vocabulary, the same for the same seed', async () => {
+    const how = { num_virtual_tokens: 4, prompt_tuning_init: 'SAMPLE_VOCAB' };
+    const { made, word, opened } = await prepared(how);
+    const words = Array.from({ length: opened.model.vocabSize }, (_, i) => JSON.stringify(word(i)));
+    const found = [0, 1, 2, 3].map((i) => words.indexOf(JSON.stringify(made(i))));
+    expect(Math.min(...found)).toBeGreaterThanOrEqual(0);
+    expect(new Set(found).size).toBeGreaterThan(1);
+    expect((await prepared(how)).made(3)).toEqual(made(3));
+  });
+
+  it('leave room for a text, or are refused', async () => {
+    await expect(prepared({ num_virtual_tokens: 5000 })).rejects.toMatchObject({
+      code: 'recipe_invalid',
+      message: expect.stringMatching(/^5000 virtual tokens leave no room for a text: the model has \d+ positions/),
+    });
+  });
+
+  it.each(['lora', 'full'])('are no start for "method": "%s"', async (method) => {
+    const opened = await openFiles(
+      adapterDirOf('prompt-gpt2'),
+      async (name) => (name.includes('/') ? name : modelDirOf('gpt2-a')),
+      '/',
+    );
+    const recipe = recipeSchema.parse({ model: 'm', dataset: 'd', method });
+    const prepare = prepareMethod(opened.bare, recipe, 'm');
+    await expect(openParameters(opened, prepare, recipe)).rejects.toThrow(/PROMPT_TUNING/);
   });
 });
 

@@ -5,6 +5,7 @@ import { type TensorView, view } from '@runner/engine/engine';
 import { NativeEngine } from '@runner/engine/native';
 import { buildLogits, HEAD, headShape } from '@runner/heads/causalLm';
 import { openParameters } from '@runner/jobs/openParameters';
+import { openFiles } from '@runner/jobs/prepare';
 import { prepareMethod } from '@runner/methods/index';
 import { openAdapter } from '@runner/methods/peftAdapter';
 import type { CausalLm } from '@runner/models/causalLm';
@@ -46,10 +47,9 @@ export async function openReference(name: ReferenceModel): Promise<OpenedReferen
 /** What says of an adapter what PEFT was told. */
 export function recipeOf(name: AdapterName): Recipe {
   const { model, kind, options, quantized } = readAdapter(name);
-  const how =
-    kind === 'IA3' ? { method: 'ia3', ia3: options } : { method: quantized ? 'qlora' : 'lora', lora: options };
+  const of = { LORA: 'lora', IA3: 'ia3', PROMPT_TUNING: 'prompt_tuning', P_TUNING: '', PREFIX_TUNING: 'prefix_tuning' };
   return recipeSchema.parse({
-    ...{ model, dataset: 'samples', ...how },
+    ...{ model, dataset: 'samples', method: quantized ? 'qlora' : of[kind], [of[kind]]: options },
     quantization: { load_in_8bit: quantized === 'int8' },
   });
 }
@@ -71,31 +71,53 @@ export async function openAdapted(name: AdapterName): Promise<OpenedReference> {
   };
 }
 
+/** A reference adapter as a model is opened with it to be used. */
+export async function openWithAdapter(name: AdapterName): Promise<OpenedReference> {
+  const opened = await openFiles(
+    adapterDirOf(name),
+    async (named) => (named.includes('/') ? named : modelDirOf(named as ReferenceModel)),
+    '/',
+  );
+  const { model } = opened;
+  const parameters = await loadParameters(opened);
+  const gradients = new Arena(layoutArena([]));
+  const engine = new NativeEngine(ops);
+  return {
+    model,
+    parameters,
+    gradients,
+    engine,
+    step: new TrainStep({ engine, newBuilder, model, parameters, gradients }),
+  };
+}
+
 /** The batch as the loop would feed it, padded as the fixture is. */
-export function batchOf(batch: ReferenceBatch): Batch {
+export function batchOf(batch: ReferenceBatch, { front }: Pick<CausalLm, 'front'>): Batch {
   const samples = batch.input_ids.map((ids, row) => ({
     inputIds: Int32Array.from(ids.slice(0, batch.lengths[row])),
     labels: Int32Array.from(batch.labels[row]!.slice(0, batch.lengths[row])),
     line: row + 1,
     truncated: false,
   }));
-  return collate(samples, { length: batch.input_ids[0]!.length, padTokenId: 0 });
+  return collate(samples, { length: batch.input_ids[0]!.length, padTokenId: 0, front });
 }
 
 /** Mean loss over the batch's supervised tokens. */
-export async function lossOf({ step }: OpenedReference, batch: ReferenceBatch): Promise<number> {
-  return (await step.evaluate(batchOf(batch))) / batch.supervised;
+export async function lossOf({ model, step }: OpenedReference, batch: ReferenceBatch): Promise<number> {
+  const collated = batchOf(batch, model);
+  return (await step.evaluate(collated)) / collated.rows.length;
 }
 
-/** [B, T, V], with zeros where a row is padded, as the fixtures have it. */
+/** [B, T, V] of the text's tokens, with zeros where a row is padded, as the fixtures have it. */
 export async function logitsOf({ model, parameters, engine }: OpenedReference, batch: ReferenceBatch) {
-  const { inputIds, batchSize } = batchOf(batch);
+  const { inputIds, batchSize, length: whole } = batchOf(batch, model);
   const length = batch.input_ids[0]!.length;
-  const rows = batchSize * length;
-  const { parts } = buildEvaluation(newBuilder('body'), model, { batch: batchSize, length, tokens: rows });
+  const virtual = whole - length;
+  const rows = batchSize * whole;
+  const { parts } = buildEvaluation(newBuilder('body'), model, { batch: batchSize, length: whole, tokens: rows });
   const body = await engine.compile(parts[0]!);
   const hidden = view(new Float32Array(rows * model.hiddenSize), [rows, model.hiddenSize]);
-  const positions = BigInt64Array.from({ length: rows }, (_, i) => BigInt(i % length));
+  const positions = BigInt64Array.from({ length: rows }, (_, i) => BigInt(i % whole));
   const inputs: Record<string, TensorView> = {
     [BODY.ids]: view(inputIds, [rows]),
     [BODY.positions]: view(positions, [rows]),
@@ -111,12 +133,14 @@ export async function logitsOf({ model, parameters, engine }: OpenedReference, b
   const logits = view(data, [rows, model.vocabSize]);
   await head.run({ [HEAD.hidden]: hidden, [HEAD.weight]: parameters.view(model.headWeight) }, { logits });
   await head.release();
+  const found = new Float32Array(batchSize * length * model.vocabSize);
   batch.attention_mask.forEach((row, b) => {
     row.forEach((real, t) => {
-      if (!real) data.fill(0, (b * length + t) * model.vocabSize, (b * length + t + 1) * model.vocabSize);
+      const from = (b * whole + virtual + t) * model.vocabSize;
+      if (real) found.set(data.subarray(from, from + model.vocabSize), (b * length + t) * model.vocabSize);
     });
   });
-  return data;
+  return found;
 }
 
 export interface GradientDeviation {
@@ -128,7 +152,7 @@ export interface GradientDeviation {
 }
 
 export async function gradientDeviations(
-  { step, gradients }: OpenedReference,
+  { model, step, gradients }: OpenedReference,
   { batches, tensors }: Pick<ReferenceCase, 'batches' | 'tensors'>,
   /** The name in the fixture. */
   named = (parameter: string) => parameter,
@@ -138,8 +162,8 @@ export async function gradientDeviations(
   const measured = (name: string, reference: Float32Array): number =>
     hasNoEffect(name) ? Math.max(...gradients.slice(name).map(Math.abs)) : deviation(gradients.slice(name), reference);
   const accumulate = (n: number) => {
-    const batch = batches[n]!;
-    return step.accumulate(batchOf(batch), { weight: 1 / batch.supervised, first: n === 0, seed: 1n });
+    const batch = batchOf(batches[n]!, model);
+    return step.accumulate(batch, { weight: 1 / batch.rows.length, first: n === 0, seed: 1n });
   };
   const alone = new Map<string, number>();
   await accumulate(0);

@@ -109,7 +109,7 @@ export async function readCase(name: ReferenceModel): Promise<ReferenceCase> {
   };
 }
 
-/** Adapters that PEFT made and saved. */
+/** Adapters that PEFT made and saved, and that can be merged into weights. */
 export const ADAPTERS = [
   'lora-gpt2',
   'lora-llama',
@@ -121,17 +121,30 @@ export const ADAPTERS = [
 ] as const;
 /** The same beside matrices that bitsandbytes has quantized. */
 export const QUANTIZED_ADAPTERS = ['qlora-llama', 'qlora-gpt2', 'qlora-qwen2'] as const;
-export type AdapterName = (typeof ADAPTERS)[number] | (typeof QUANTIZED_ADAPTERS)[number];
+/** Virtual tokens, which no weights can take in. */
+export const SOFT_ADAPTERS = [
+  'prompt-gpt2',
+  'prompt-gemma3',
+  'prompt-bloom',
+  'prefix-llama',
+  'prefix-gpt2',
+  'prefix-bloom',
+] as const;
+export type AdapterName =
+  | (typeof ADAPTERS)[number]
+  | (typeof QUANTIZED_ADAPTERS)[number]
+  | (typeof SOFT_ADAPTERS)[number]
+  | 'p-tuning-llama';
 
 export interface ReferenceAdapter {
   model: ReferenceModel;
-  kind: 'LORA' | 'IA3';
-  /** A recipe's `lora` or `ia3`. */
+  kind: 'LORA' | 'IA3' | 'PROMPT_TUNING' | 'PREFIX_TUNING' | 'P_TUNING';
+  /** What a recipe says of its method. */
   options: Record<string, unknown>;
   quantized: 'nf4' | 'int8' | null;
   batches: ReferenceBatch[];
-  /** Deviation of the logits when the adapter is merged. */
-  merged: number;
+  /** Deviation of the logits when the adapter is merged; null where it cannot be. */
+  merged: number | null;
 }
 
 export const adapterDirOf = (name: AdapterName): string => pathOf(`adapters/${name}`);

@@ -9,7 +9,7 @@ describe.each([...REFERENCE_MODELS, ...REFERENCE_VARIANTS])('%s', (name) => {
     const reference = await readCase(name);
     const opened = await openReference(name);
     for (const [n, batch] of reference.batches.entries()) {
-      expect(batchOf(batch).rows.length).toBe(batch.supervised);
+      expect(batchOf(batch, opened.model).rows.length).toBe(batch.supervised);
       expect(deviation([await lossOf(opened, batch)], [batch.loss])).toBeLessThan(TOLERANCE);
       const logits = await logitsOf(opened, batch);
       expect(deviation(logits, await reference.tensors.read(`${n}.logits`))).toBeLessThan(TOLERANCE);

@@ -5,11 +5,11 @@ import { IGNORED, type Sample } from './tokenize';
 export interface Batch {
   /** B: rows, dummies included. */
   batchSize: number;
-  /** T: tokens a row, padding included. */
+  /** T: tokens a row, what is in front and padding included. */
   length: number;
   /** [B·T], row after row, padded on the right. */
   inputIds: BigInt64Array;
-  /** [B]: tokens of each row without padding; 1 for a dummy. */
+  /** [B]: tokens of each row without padding; 1 for a dummy, which has nothing in front. */
   lengths: Int32Array;
   /** [S]: the flat positions b·T + t whose *next* token is learned. */
   rows: Int32Array;
@@ -17,15 +17,17 @@ export interface Batch {
   targets: Int32Array;
   /** Lines of the samples in their file; dummies have none. */
   lines: number[];
-  /** Tokens without padding and dummies. */
+  /** Tokens of the samples. */
   tokens: number;
 }
 
 export interface CollateOptions {
-  /** T. */
+  /** Tokens of a sample, padding included. */
   length: number;
   /** B; default: as many as there are samples. */
   batchSize?: number;
+  /** Tokens to put in front of each sample, beyond `length`; and whether its first token is learned from the last of them. */
+  front?: { readonly ids: readonly number[]; readonly foretells: boolean } | undefined;
   /** Any id of the vocabulary will do: nothing is ever learned from or about padding. */
   padTokenId: number;
 }
@@ -37,7 +39,9 @@ export interface CollateOptions {
  * @throws TuneyardError `internal` where a sample is longer than a row, or there are more samples than rows
  */
 export function collate(samples: readonly Sample[], options: CollateOptions): Batch {
-  const { length, batchSize = samples.length, padTokenId } = options;
+  const { batchSize = samples.length, padTokenId, front } = options;
+  const more = front?.ids.length ?? 0;
+  const length = options.length + more;
   if (samples.length > batchSize) {
     throw new TuneyardError('internal', `${samples.length} samples do not fit a batch of ${batchSize}.`);
   }
@@ -48,17 +52,24 @@ export function collate(samples: readonly Sample[], options: CollateOptions): Ba
   let tokens = 0;
   for (const [b, sample] of samples.entries()) {
     const count = sample.inputIds.length;
-    if (count > length) {
-      throw new TuneyardError('internal', `a sample of ${count} tokens does not fit a batch of length ${length}.`);
+    if (count > options.length) {
+      throw new TuneyardError(
+        'internal',
+        `a sample of ${count} tokens does not fit a batch of length ${options.length}.`,
+      );
     }
-    for (let t = 0; t < count; t++) {
-      inputIds[b * length + t] = BigInt(sample.inputIds[t]!);
-      const target = t + 1 < count ? sample.labels[t + 1]! : IGNORED;
+    const start = b * length + more;
+    front?.ids.forEach((id, t) => {
+      inputIds[b * length + t] = BigInt(id);
+    });
+    for (let t = 0; t < count; t++) inputIds[start + t] = BigInt(sample.inputIds[t]!);
+    for (let t = front?.foretells ? 0 : 1; t < count; t++) {
+      const target = sample.labels[t]!;
       if (target === IGNORED) continue;
-      rows.push(b * length + t);
+      rows.push(start + t - 1);
       targets.push(target);
     }
-    lengths[b] = count;
+    lengths[b] = more + count;
     tokens += count;
   }
   return {

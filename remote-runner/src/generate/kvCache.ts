@@ -1,6 +1,7 @@
 /** Text generation's {@link Decoder} on compiled graphs, with the key/value cache in host memory. */
 import { TuneyardError } from '@protocol/errors';
 import { type TensorView, view } from '../engine/engine';
+import type { CausalLm } from '../models/causalLm';
 import type { ParameterSet } from '../train/arena';
 import { hashArena } from '../train/hashArena';
 import { DECODE } from './decodeGraph';
@@ -36,7 +37,11 @@ export function createDecoder(options: DecoderOptions): ReleasableDecoder {
     weights: options.weights ?? hashArena(parameters),
     vocabSize: model.vocabSize,
     maxLength: model.maxPositions,
-    prefill: (prompts, beams, capacity) => prefill(core, prompts, beams, capacity),
+    prefill: (prompts, beams, capacity) => {
+      const virtual = model.front?.ids ?? [];
+      const whole = prompts.map((ids) => (ids.length === 0 ? ids : Int32Array.of(...virtual, ...ids)));
+      return prefill(core, whole, beams, capacity + virtual.length);
+    },
     release: async () => {
       if (!options.programs) await programs.release();
     },
@@ -49,6 +54,9 @@ interface DecoderCore extends KvCacheProgramOptions {
   readonly views: Readonly<Record<string, TensorView>>;
 }
 
+/** Of texts and of the virtual tokens in front of them. */
+const positionsOf = ({ maxPositions, front }: CausalLm): number => maxPositions + (front?.ids.length ?? 0);
+
 /** Tokens (padding included) of prompts that go through the model at once: more would only take more memory. */
 const PREFILL_TOKENS = 2048;
 
@@ -60,14 +68,14 @@ async function prefill(
 ): Promise<CachedState> {
   const { model } = core;
   const longest = Math.max(...prompts.map((ids) => ids.length));
-  if (prompts.some((ids) => ids.length === 0) || longest > capacity || capacity > model.maxPositions) {
+  if (prompts.some((ids) => ids.length === 0) || longest > capacity || capacity > positionsOf(model)) {
     throw new TuneyardError(
       'internal',
-      `prompts of up to ${longest} tokens do not fit a cache of ${capacity} (the model has ${model.maxPositions} positions).`,
+      `prompts of up to ${longest} tokens do not fit a cache of ${capacity} (the model has ${positionsOf(model)} positions).`,
     );
   }
-  const length = Math.min(prefillLength(longest), model.maxPositions);
-  const room = cacheCapacity(Math.min(longest + 1, capacity), model.maxPositions);
+  const length = Math.min(prefillLength(longest), positionsOf(model));
+  const room = cacheCapacity(Math.min(longest + 1, capacity), positionsOf(model));
   const cache = new KvCacheTensors(model, prompts.length * beams, room);
   const state = new CachedState(core, cache, capacity);
 
@@ -158,7 +166,7 @@ class CachedState implements DecodeState {
     if (longest >= this.limit) {
       throw new TuneyardError('internal', `a row has ${longest} tokens and its cache was made for ${this.limit}.`);
     }
-    if (longest === cache.capacity) cache.grow(cacheCapacity(longest + 1, this.core.model.maxPositions));
+    if (longest === cache.capacity) cache.grow(cacheCapacity(longest + 1, positionsOf(this.core.model)));
     const program = await this.core.programs.step(this.rows, cache.capacity);
     const { inputs, masks } = this.bind(cache, program);
     for (let row = 0; row < this.rows; row++) {

@@ -38,11 +38,12 @@ const PROCESS_BYTES = 190e6;
 export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const { recipe, signal } = request;
   const prepared = await prepareModel(recipe.model, { ...request, revision: recipe.revision });
-  const samples = await prepareSamples(recipe, prepared, request);
   const { padTokenId } = prepared;
-  const method = prepareMethod(prepared.model, recipe, prepared.base);
+  const method = prepareMethod(prepared.bare, recipe, prepared.base, (text) => prepared.tokenizer.encodeStart(text));
   const { model } = method;
-  const plan = new TrainingPlan({ recipe, train: samples.train, maxLength: samples.maxLength, padTokenId });
+  const samples = await prepareSamples(recipe, { ...prepared, model }, request);
+  const { maxLength, train } = samples;
+  const plan = new TrainingPlan({ recipe, train, maxLength, padTokenId, front: model.front });
   const layout = layoutArena(model.parameters.filter(({ name }) => method.trainable.has(name)));
   const largest = plan.largestBatch();
   const shape = { ...largest, tokens: largest.batch * largest.length };
@@ -62,7 +63,7 @@ export async function estimateJob(request: EstimateRequest): Promise<Estimate> {
   const checkpoint = trained + moments;
   const estimate: Estimate = {
     model: recipe.model,
-    parameters: parameterCount(prepared.model, method),
+    parameters: parameterCount(prepared.bare, method),
     trainable_parameters: count(layout),
     batch: shape.batch,
     length: shape.length,

@@ -28,7 +28,8 @@ export async function readHeldOut(
   options: Omit<PrepareOptions, 'baseDir'>,
 ): Promise<HeldOut> {
   const { eval: samples, maxLength, path } = await prepareSamples(recipe, prepared, { ...options, baseDir });
-  const batches = evaluationBatches(samples, recipe, maxLength, prepared.padTokenId);
+  const { padTokenId, model } = prepared;
+  const batches = evaluationBatches(samples, recipe, { maxLength, padTokenId, front: model.front });
   return { batches, samples: samples.length, path };
 }
 

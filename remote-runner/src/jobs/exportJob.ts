@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { TuneyardError } from '@protocol/errors';
 import type { ExportResult } from '@protocol/runner';
 import { resolveModel } from '../hub/download';
+import { notInWeights } from '../methods/softPromptAdapter';
 import { loadParameters, openModel } from '../models/loadModel';
 import type { Arena } from '../train/arena';
 import { writeModelDir } from '../train/checkpoint';
@@ -27,6 +28,7 @@ export async function exportJob({ from, out, signal }: ExportRequest): Promise<E
       place: { file: dir },
     });
   }
+  if (source.adapter && source.model.front) throw notInWeights(source.adapter);
   const parameters = await loadParameters(source, signal);
   const weights = parameters.layout.tensors.map(({ name, shape }) => ({ name, shape, data: parameters.slice(name) }));
   const { config } = source.source;

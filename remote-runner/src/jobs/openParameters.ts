@@ -3,7 +3,8 @@ import type { Recipe } from '@protocol/recipe';
 import { continueAdapter } from '../methods/continueAdapter';
 import { mergeAdapter } from '../methods/mergeAdapter';
 import type { PreparedMethod } from '../methods/method';
-import { initialize, initializeLengths } from '../models/initialize';
+import { notInWeights } from '../methods/softPromptAdapter';
+import { initialize, initializeFromOthers } from '../models/initialize';
 import { type OpenModel, readParameters, readQuantized } from '../models/loadModel';
 import { QuantizedWeights } from '../quantization/quantizedWeights';
 import { Arena, type JoinedArenas, joined, layoutArena } from '../train/arena';
@@ -22,7 +23,7 @@ export async function openParameters(
   memory?: ArenaMemory,
   signal?: AbortSignal,
 ): Promise<{ trained: Arena; parameters: JoinedArenas }> {
-  const { adapter, model: base } = prepared;
+  const { adapter, bare: base } = prepared;
   const few = quantized && new QuantizedWeights(quantized.matrices, quantized.scheme);
   const inBits = new Set(few?.tensors.map(({ name }) => name));
   const layoutOf = (isTrained: boolean) =>
@@ -35,8 +36,9 @@ export async function openParameters(
   initialize(trained, added, recipe.seed);
   for (const arena of [trained, frozen]) await readParameters(prepared, arena, signal);
   if (few) await readQuantized(prepared, few, signal);
-  initializeLengths(parameters, model.parameters);
+  initializeFromOthers(parameters, model.parameters);
   if (adapter && saved) await continueAdapter(adapter, trained, saved, recipe, signal);
+  else if (adapter && prepared.model.front) throw notInWeights(adapter);
   else if (adapter) await mergeAdapter(adapter, base, parameters, signal);
   return { trained, parameters };
 }

@@ -8,6 +8,7 @@ import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import { formatBytes } from '../hub/diskSpace';
 import { resolveModel } from '../hub/download';
 import { openAdapter } from '../methods/peftAdapter';
+import { modelWith } from '../methods/softPromptAdapter';
 import { type OpenModel, openModel } from '../models/loadModel';
 
 export interface PreparedModel extends LocatedFiles {
@@ -46,7 +47,8 @@ export async function openFiles(
   const name = adapter?.base ?? named;
   const dir = adapter ? await resolve(name) : found;
   const isFolder = resolvePath(baseDir, name.replace(/^~(?=$|\/)/, homedir())) === dir;
-  return { ...(await openModel(dir)), adapter, dir, base: isFolder ? dir : name };
+  const opened = await openModel(dir);
+  return { ...opened, model: modelWith(opened.model, adapter), adapter, dir, base: isFolder ? dir : name };
 }
 
 /**

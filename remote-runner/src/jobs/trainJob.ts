@@ -65,16 +65,16 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
   // What has to be downloaded is downloaded once a machine.
   if (collective.localRank > 0) await collective.barrier();
   const prepared = await prepareModel(recipe.model, prepare);
-  const samples = await prepareSamples(recipe, prepared, prepare);
-  if (collective.localRank === 0) await collective.barrier();
   const { padTokenId } = prepared;
-  const method = prepareMethod(prepared.model, recipe, prepared.base);
+  const method = prepareMethod(prepared.bare, recipe, prepared.base, (text) => prepared.tokenizer.encodeStart(text));
   const { model } = method;
+  const samples = await prepareSamples(recipe, { ...prepared, model }, prepare);
+  if (collective.localRank === 0) await collective.barrier();
   const { prompts, ...options } = recipe.generation;
   checkPrompts({ ...prepared, prompts, options, vocabSize: model.vocabSize, maxPositions: model.maxPositions });
-  const plan = new TrainingPlan({ recipe, train: samples.train, maxLength: samples.maxLength, padTokenId });
-  const evalBatches =
-    recipe.eval_strategy === 'no' ? [] : evaluationBatches(samples.eval, recipe, samples.maxLength, padTokenId);
+  const shaped = { maxLength: samples.maxLength, padTokenId, front: model.front };
+  const plan = new TrainingPlan({ recipe, train: samples.train, ...shaped });
+  const evalBatches = recipe.eval_strategy === 'no' ? [] : evaluationBatches(samples.eval, recipe, shaped);
 
   onStage?.('Loading the weights');
   const { worldSize, localSize } = collective;
@@ -146,7 +146,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     total_steps: plan.totalSteps,
     model: recipe.model,
     method: recipe.method,
-    parameters: parameterCount(prepared.model, method),
+    parameters: parameterCount(prepared.bare, method),
     trainable_parameters: parameters.tensors.reduce((sum, { size }) => sum + size, 0),
     train_samples: samples.train.length,
     eval_samples: evalBatches.length > 0 ? samples.eval.length : 0,

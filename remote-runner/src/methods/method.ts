@@ -12,10 +12,13 @@ export interface Method {
   readonly name: Recipe['method'];
   /**
    * @param base what to call the base model in files: its folder, or its name on the hub
+   * @param encode ids of a text that begins a sequence
    * @throws TuneyardError `recipe_invalid` where the recipe asks for what the model does not have
    */
-  prepare(model: CausalLm, recipe: Recipe, base: string): PreparedMethod;
+  prepare(model: CausalLm, recipe: Recipe, base: string, encode?: Encode): PreparedMethod;
 }
+
+export type Encode = (text: string) => ArrayLike<number>;
 
 export interface PreparedMethod {
   /** The model with what the method adds to it. */
@@ -32,6 +35,27 @@ export interface SavedAdapter {
   /** `adapter_config.json` */
   readonly config: Readonly<Record<string, unknown>> & { readonly peft_type: string };
   savedName(parameter: string): string;
+}
+
+/** Trains what a model has more than it had, all of it virtual tokens. @param config what PEFT's file says beside their number */
+export function softPromptMethod(base: CausalLm, model: CausalLm, config: SavedAdapter['config']): PreparedMethod {
+  return {
+    model,
+    trainable: new Set(model.parameters.slice(base.parameters.length).map(({ name }) => name)),
+    adapter: {
+      config: {
+        task_type: 'CAUSAL_LM',
+        num_virtual_tokens: model.front?.ids.length,
+        num_transformer_submodules: 1,
+        num_layers: base.layers,
+        num_attention_heads: base.heads,
+        token_dim: base.hiddenSize,
+        inference_mode: true,
+        ...config,
+      },
+      savedName: (name) => name,
+    },
+  };
 }
 
 /** How many weights there are, whatever bits they have. @param base the model that the method was given */

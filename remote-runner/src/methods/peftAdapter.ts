@@ -24,6 +24,12 @@ const loraConfig = z.object({
 const configSchema = z.discriminatedUnion('peft_type', [
   loraConfig,
   z.object({ ...shared, peft_type: z.literal('IA3') }),
+  // What p-tuning computes its embeddings with is not saved: they are a prompt's.
+  z.object({
+    ...shared,
+    peft_type: z.enum(['PROMPT_TUNING', 'P_TUNING', 'PREFIX_TUNING']),
+    num_virtual_tokens: z.number().int().positive(),
+  }),
 ]);
 
 type AdapterConfig = z.infer<typeof configSchema>;
@@ -70,7 +76,7 @@ export async function openAdapter(dir: string): Promise<PeftAdapter | undefined>
     const value = JSON.stringify((json as Record<string, unknown> | null)?.[key]);
     throw new TuneyardError(
       'model_unsupported',
-      `"${key}": ${value} is not supported; adapters of LoRA and (IA)³ are.`,
+      `"${key}": ${value} is not supported; adapters of LoRA, (IA)³, prompt tuning, p-tuning and prefix tuning are.`,
       {
         place,
       },

@@ -32,6 +32,16 @@ export function activation(name: string, file: string): Activation {
   return found;
 }
 
+/** The embeddings of the tokens, [N, width], by a table [vocab, width]. @param scale they are multiplied by it */
+export function embedded({ g, param, ids, embed }: BodyContext, table: string, scale?: number): Value {
+  const weight = param(table);
+  // What stands for virtual tokens takes their place after this.
+  const known = embed ? g.where(g.less(ids, weight.shape[0]!), ids, g.scalar(0, 'int64')) : ids;
+  const found = g.gather(weight, known);
+  const x = scale === undefined ? found : g.mul(found, scale);
+  return embed?.(x) ?? x;
+}
+
 /** x [N, in] through PyTorch's Linear: weight [out, in]. */
 export function linear(context: BodyContext, x: Value, name: string, bias: boolean): Value {
   return multiply(context, x, name, bias, { transB: true });

@@ -2,7 +2,7 @@
 import { TuneyardError } from '@protocol/errors';
 import { requireBoolean, requireInt, requireNumber } from '../hub/configValues';
 import type { ModelConfig } from '../hub/modelDir';
-import { divisible, linear, linearSpecs, norm, normSpecs, splitHeads } from './blocks';
+import { divisible, embedded, linear, linearSpecs, norm, normSpecs, splitHeads } from './blocks';
 import type { Architecture, CausalLm, ParameterSpec } from './causalLm';
 import { decoder } from './decoder';
 
@@ -57,9 +57,9 @@ export const bloom: Architecture = {
       layer: (index) => layerSpecs(nameOf(index)),
       last: normSpecs('transformer.ln_f', hidden),
       body(context) {
-        const { g, param, ids, attend, dropout } = context;
+        const { g, attend, dropout } = context;
         return {
-          embedded: norm(context, g.gather(param(TABLE), ids), 'transformer.word_embeddings_layernorm', epsilon),
+          embedded: norm(context, embedded(context, TABLE), 'transformer.word_embeddings_layernorm', epsilon),
           layer(x, layer) {
             const name = nameOf(layer);
             const after = g.scope(`h.${layer}/attn`, () => {

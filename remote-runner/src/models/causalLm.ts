@@ -21,7 +21,9 @@ export interface ParameterSpec {
     | { readonly kind: 'zeros' }
     | { readonly kind: 'ones' }
     /** The length of what each output of a matrix is made with: of its rows, or of its columns in a Conv1D. */
-    | { readonly kind: 'lengths'; readonly of: string };
+    | { readonly kind: 'lengths'; readonly of: string }
+    /** These rows of another parameter. */
+    | { readonly kind: 'rows'; readonly of: string; readonly rows: readonly number[] };
   /** Of a matrix that rows are multiplied by: [out, in] as PyTorch's Linear has it, or [in, out] as GPT-2's Conv1D. */
   readonly matrix?: 'linear' | 'conv1d';
   /** Default float32. */
@@ -47,7 +49,7 @@ export interface BodyContext {
   readonly g: Builder;
   /** A parameter by its name in {@link CausalLm.parameters}. */
   param(name: string): Value;
-  /** int64 [N]: the tokens of all rows; which of them see each other is the business of `attend`. */
+  /** int64 [N]: the tokens of all rows, virtual ones included; which of them see each other is the business of `attend`. */
   readonly ids: Value;
   /** int64 [N] */
   readonly positions: Value;
@@ -56,6 +58,8 @@ export interface BodyContext {
   dropout(x: Value, p: number): Value;
   /** Sees what goes into a matrix of {@link ParameterSpec.matrix} (named without ".weight") and what came of it. */
   adapt?(name: string, x: Value, y: Value): Value;
+  /** What stands for the tokens, [N, width], in place of x: their embeddings. */
+  embed?(x: Value): Value;
   /** What goes into a matrix of {@link ParameterSpec.matrix} (named without ".weight") in place of x. */
   into?(name: string, x: Value): Value;
   /** x [N, in] times a matrix of {@link ParameterSpec.matrix} (named without ".weight") that is not there as such. */
@@ -66,11 +70,22 @@ export interface BodyContext {
   enters?(x: Value): void;
 }
 
+/** Virtual tokens in front of every text. */
+export interface Front {
+  /** Behind those of the vocabulary. */
+  readonly ids: readonly number[];
+  /** Whether a text's first token is learnt from the last of them. */
+  readonly foretells: boolean;
+}
+
 export interface CausalLm {
   readonly modelType: string;
   readonly vocabSize: number;
   readonly hiddenSize: number;
+  /** Tokens that a text can have. */
   readonly maxPositions: number;
+  /** What is in front of every text; default: nothing. */
+  readonly front?: Front;
   readonly layers: number;
   readonly heads: number;
   readonly kvHeads: number;

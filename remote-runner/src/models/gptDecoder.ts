@@ -3,7 +3,7 @@
  * x + mlp(norm(x)), a last norm, a head that may be the token table.
  */
 import type { Value } from '../graph/ir';
-import { norm, normSpecs } from './blocks';
+import { embedded, norm, normSpecs } from './blocks';
 import { type BodyContext, type CausalLm, normal, type ParameterSpec } from './causalLm';
 import { decoder } from './decoder';
 
@@ -52,10 +52,10 @@ export function gptDecoder(of: GptShape, layer: GptLayer): CausalLm {
     },
     last: normSpecs('transformer.ln_f', hidden),
     body(context) {
-      const { g, param, ids, positions: at, dropout } = context;
-      const embedded = g.add(g.gather(param(table), ids), g.gather(param('transformer.wpe.weight'), at));
+      const { g, param, positions: at, dropout } = context;
+      const tokens = g.add(embedded(context, table), g.gather(param('transformer.wpe.weight'), at));
       return {
-        embedded: dropout(embedded, of.embedDropout),
+        embedded: dropout(tokens, of.embedDropout),
         layer(x, index) {
           const name = nameOf(index);
           const after = g.scope(`h.${index}/attn`, () => {

@@ -1,6 +1,6 @@
 /** GPT-NeoX and Pythia (Black et al. 2022, Biderman et al. 2023): rotary positions on a part of each head, both halves of a layer side by side. */
 import { requireBoolean, requireInt, requireNumber, requireString } from '../hub/configValues';
-import { activation, divisible, linear, linearSpecs, norm, normSpecs, splitHeads } from './blocks';
+import { activation, divisible, embedded, linear, linearSpecs, norm, normSpecs, splitHeads } from './blocks';
 import type { Architecture, CausalLm, ParameterSpec } from './causalLm';
 import { decoder } from './decoder';
 import { rotaryOf, rotate, rotations } from './rotary';
@@ -48,10 +48,10 @@ export const gptNeoX: Architecture = {
       layer: (index) => layerSpecs(nameOf(index)),
       last: normSpecs('gpt_neox.final_layer_norm', hidden),
       body(context) {
-        const { g, param, ids, positions, attend, dropout } = context;
+        const { g, positions, attend, dropout } = context;
         const turn = rotations(g, positions, rotary);
         return {
-          embedded: dropout(g.gather(param(TABLE), ids), drop),
+          embedded: dropout(embedded(context, TABLE), drop),
           layer(x, layer) {
             const name = nameOf(layer);
             const mixed = g.scope(`layers.${layer}/attn`, () => {

@@ -10,31 +10,36 @@ export function initializeParameters(model: CausalLm, seed: number): Arena {
   return arena;
 }
 
-/** Fills these parameters of an arena, but for those that come of others: see {@link initializeLengths}. */
+/** Fills these parameters of an arena, but for those that come of others: see {@link initializeFromOthers}. */
 export function initialize(arena: Arena, parameters: readonly ParameterSpec[], seed: number): void {
   parameters.forEach(({ name, init }, at) => {
     const into = arena.slice(name);
     const random = new Random(seed, at);
     if (init.kind === 'normal') fillNormal(into, init.std, random);
     else if (init.kind === 'uniform') fillUniform(into, init.limit, random);
-    else if (init.kind !== 'lengths') into.fill(init.kind === 'ones' ? 1 : 0);
+    else if (!('of' in init)) into.fill(init.kind === 'ones' ? 1 : 0);
   });
 }
 
-/** Fills those that are lengths of other parameters' rows, once these are there. */
-export function initializeLengths(all: ParameterSet, parameters: readonly ParameterSpec[]): void {
+/** Fills those that come of other parameters, once these are there. */
+export function initializeFromOthers(all: ParameterSet, parameters: readonly ParameterSpec[]): void {
   const specs = new Map(parameters.map((spec) => [spec.name, spec]));
   for (const { name, init } of parameters) {
-    if (init.kind !== 'lengths') continue;
-    const isLinear = specs.get(init.of)?.matrix !== 'conv1d';
-    const weight = all.slice(init.of);
-    const into = all.slice(name);
-    const inner = weight.length / into.length;
-    for (let row = 0; row < into.length; row++) {
-      let sum = 0;
-      for (let i = 0; i < inner; i++) sum += weight[isLinear ? row * inner + i : i * into.length + row]! ** 2;
-      into[row] = Math.sqrt(sum);
-    }
+    if (!('of' in init)) continue;
+    const [source, into] = [all.slice(init.of), all.slice(name)];
+    if (init.kind === 'rows') {
+      const width = into.length / init.rows.length;
+      for (const [i, row] of init.rows.entries()) into.set(source.subarray(row * width, (row + 1) * width), i * width);
+    } else fillLengths(into, source, specs.get(init.of)?.matrix !== 'conv1d');
+  }
+}
+
+function fillLengths(into: Float32Array, weight: Float32Array, isLinear: boolean): void {
+  const inner = weight.length / into.length;
+  for (let row = 0; row < into.length; row++) {
+    let sum = 0;
+    for (let i = 0; i < inner; i++) sum += weight[isLinear ? row * inner + i : i * into.length + row]! ** 2;
+    into[row] = Math.sqrt(sum);
   }
 }
 

@@ -4,6 +4,7 @@ import { formatShape, sameShape } from '../graph/ir';
 import { type ModelDir, openModelDir } from '../hub/modelDir';
 import { mergeAdapter } from '../methods/mergeAdapter';
 import type { PeftAdapter } from '../methods/peftAdapter';
+import { readVirtualTokens } from '../methods/softPromptAdapter';
 import type { Matrix } from '../methods/targets';
 import type { QuantizedWeights } from '../quantization/quantizedWeights';
 import { Arena, layoutArena, type ParameterSet } from '../train/arena';
@@ -13,6 +14,9 @@ import { architectureOf } from './index';
 
 export interface OpenModel {
   readonly source: ModelDir;
+  /** As its files have it. */
+  readonly bare: CausalLm;
+  /** As it computes: with virtual tokens in front, where an adapter has some. */
   readonly model: CausalLm;
   /** The name in the file of each parameter. */
   readonly fileNames: ReadonlyMap<string, string>;
@@ -62,18 +66,20 @@ export async function openModel(dir: string): Promise<OpenModel> {
       { place: { file: dir } },
     );
   }
-  return { source, model, fileNames };
+  return { source, bare: model, model, fileNames };
 }
 
 /**
- * Reads every parameter as float32 into a fresh arena, with the adapter merged into them where there is one.
+ * Reads every parameter as float32 into a fresh arena, with the adapter's, or the adapter merged into them.
  * @param memory where the arena is to lie, if there is room
  * @throws TuneyardError as {@link readParameters}
  */
 export async function loadParameters(opened: OpenModel, signal?: AbortSignal, memory?: ArenaMemory): Promise<Arena> {
   const arena = new Arena(layoutArena(opened.model.parameters), memory);
   await readParameters(opened, arena, signal);
-  if (opened.adapter) await mergeAdapter(opened.adapter, opened.model, arena, signal);
+  const { adapter, model, bare } = opened;
+  if (adapter && model.front) await readVirtualTokens(adapter, model, arena, signal);
+  else if (adapter) await mergeAdapter(adapter, bare, arena, signal);
   return arena;
 }
 

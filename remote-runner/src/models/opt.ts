@@ -1,7 +1,7 @@
 /** OPT (Zhang et al. 2022): learned positions that begin at 2, norms before or behind each half of a layer. */
 import type { Value } from '../graph/ir';
 import { requireBoolean, requireInt, requireNumber, requireString } from '../hub/configValues';
-import { activation, divisible, linear, linearSpecs, norm, normSpecs, refuse } from './blocks';
+import { activation, divisible, embedded, linear, linearSpecs, norm, normSpecs, refuse } from './blocks';
 import { type Architecture, type CausalLm, normal, type ParameterSpec } from './causalLm';
 import { decoder } from './decoder';
 
@@ -19,7 +19,7 @@ export const opt: Architecture = {
     refuse(config, 'layerdrop', [0], file);
     const vocab = requireInt(config, 'vocab_size', file);
     const hidden = requireInt(config, 'hidden_size', file);
-    const embedded = requireInt(config, 'word_embed_proj_dim', file, hidden);
+    const width = requireInt(config, 'word_embed_proj_dim', file, hidden);
     const inner = requireInt(config, 'ffn_dim', file);
     const layers = requireInt(config, 'num_hidden_layers', file);
     const heads = requireInt(config, 'num_attention_heads', file);
@@ -45,16 +45,16 @@ export const opt: Architecture = {
       ...normSpecs(`${name}.final_layer_norm`, hidden),
     ];
     const projections = [
-      ...linearSpecs('model.decoder.project_out', embedded, hidden, false, std),
-      ...linearSpecs('model.decoder.project_in', hidden, embedded, false, std),
+      ...linearSpecs('model.decoder.project_out', width, hidden, false, std),
+      ...linearSpecs('model.decoder.project_in', hidden, width, false, std),
     ];
     return decoder({
-      ...{ modelType: 'opt', vocab, hidden: embedded, positions, layers, heads, headDim, std, table: TABLE },
+      ...{ modelType: 'opt', vocab, hidden: width, positions, layers, heads, headDim, std, table: TABLE },
       head: tied ? undefined : 'lm_head',
       attentionDropout: requireNumber(config, 'attention_dropout', file, 0),
       first: [
         { name: POSITIONS, shape: [positions + OFFSET, hidden], decay: true, init: normal(std) },
-        ...(embedded === hidden ? [] : projections),
+        ...(width === hidden ? [] : projections),
       ],
       layer: (index) => layerSpecs(nameOf(index)),
       last: hasLastNorm ? normSpecs('model.decoder.final_layer_norm', hidden) : [],
@@ -64,8 +64,8 @@ export const opt: Architecture = {
           const sum = g.add(x, dropout(half(isBefore ? norm(context, x, normName, epsilon) : x), drop));
           return isBefore ? sum : norm(context, sum, normName, epsilon);
         };
-        const tokens = g.gather(param(TABLE), ids);
-        const wide = embedded === hidden ? tokens : linear(context, tokens, 'model.decoder.project_in', false);
+        const tokens = embedded(context, TABLE);
+        const wide = width === hidden ? tokens : linear(context, tokens, 'model.decoder.project_in', false);
         return {
           embedded: g.add(wide, g.gather(param(POSITIONS), g.add(at, OFFSET))),
           layer(x, layer) {
@@ -88,7 +88,7 @@ export const opt: Architecture = {
           last: (x) =>
             g.scope('norm', () => {
               const normed = hasLastNorm ? norm(context, x, 'model.decoder.final_layer_norm', epsilon) : x;
-              return embedded === hidden ? normed : linear(context, normed, 'model.decoder.project_out', false);
+              return width === hidden ? normed : linear(context, normed, 'model.decoder.project_out', false);
             }),
         };
       },

@@ -5,7 +5,7 @@
 import type { Value } from '../graph/ir';
 import { requireBoolean, requireInt, requireNumber, requireString } from '../hub/configValues';
 import type { ModelConfig } from '../hub/modelDir';
-import { activation, divisible, linear, linearSpecs } from './blocks';
+import { activation, divisible, embedded, linear, linearSpecs } from './blocks';
 import { type BodyContext, type CausalLm, normal, ones, type ParameterSpec, zeros } from './causalLm';
 import { type Rotary, type Rotations, rotate, rotations } from './rotary';
 
@@ -167,7 +167,7 @@ export function rotaryDecoder(config: ModelConfig, file: string, spec: RotaryDec
     headWeight: tied ? table : 'lm_head.weight',
     ...(spec.logitSoftcap !== undefined && { logitSoftcap: spec.logitSoftcap }),
     body(context) {
-      const { g, param, ids, positions } = context;
+      const { g, positions } = context;
       const dropout = (x: Value) => context.dropout(x, spec.residDropout ?? 0);
       const turns = new Map<Rotary, Rotations>();
       const turnOf = (rotary: Rotary): Rotations => {
@@ -175,8 +175,7 @@ export function rotaryDecoder(config: ModelConfig, file: string, spec: RotaryDec
         turns.set(rotary, turn);
         return turn;
       };
-      let x = g.gather(param(table), ids);
-      if (spec.embeddingScale !== undefined) x = g.mul(x, spec.embeddingScale);
+      let x = embedded(context, table, spec.embeddingScale);
       for (let i = 0; i < layers; i++) {
         const name = `model.layers.${i}`;
         const [before, between, ...behind] = norms.map((part) => `${name}.${part}`) as [string, string, ...string[]];

@@ -5,6 +5,7 @@ import { batchLength, chooseLengths } from '../data/buckets';
 import { type Batch, collate } from '../data/collate';
 import { planEpoch, stepsPerEpoch } from '../data/sampler';
 import type { Sample } from '../data/tokenize';
+import type { Front } from '../models/causalLm';
 
 type PlanRecipe = Pick<
   Recipe,
@@ -27,6 +28,8 @@ export interface PlanOptions {
   train: readonly Sample[];
   maxLength: number;
   padTokenId: number;
+  /** The model's. */
+  front?: Front | undefined;
   /** Steps → micro-batches → sample indexes of an epoch; default: shuffled by the seed. */
   epochPlan?: (epoch: number) => readonly (readonly (readonly number[])[])[];
 }
@@ -59,7 +62,7 @@ export class TrainingPlan {
   /** The micro-batches of a step (0-based). */
   batches(step: number): Batch[] {
     const epoch = Math.floor(step / this.stepsPerEpoch);
-    const { recipe, train, maxLength, padTokenId } = this.options;
+    const { recipe, train, maxLength, padTokenId, front } = this.options;
     return this.epoch(epoch)[step % this.stepsPerEpoch]!.map((indexes) => {
       const samples = indexes.map((i) => train[i]!);
       const lengths = samples.map((sample) => sample.inputIds.length);
@@ -67,17 +70,15 @@ export class TrainingPlan {
         recipe.pad_to === 'bucket' && Math.max(...lengths) > Math.max(...this.buckets)
           ? maxLength
           : batchLength(lengths, { padTo: recipe.pad_to, buckets: this.buckets, maxLength });
-      return collate(samples, { length, batchSize: recipe.per_device_train_batch_size, padTokenId });
+      return collate(samples, { length, batchSize: recipe.per_device_train_batch_size, padTokenId, front });
     });
   }
 
   /** The largest batch shape of the first epoch, for estimates. */
   largestBatch(): { batch: number; length: number } {
-    const { recipe, maxLength } = this.options;
-    return {
-      batch: recipe.per_device_train_batch_size,
-      length: recipe.pad_to === 'max_length' ? maxLength : Math.max(...this.buckets),
-    };
+    const { recipe, maxLength, front } = this.options;
+    const longest = recipe.pad_to === 'max_length' ? maxLength : Math.max(...this.buckets);
+    return { batch: recipe.per_device_train_batch_size, length: longest + (front?.ids.length ?? 0) };
   }
 
   private epoch(epoch: number) {
@@ -108,8 +109,7 @@ const accumulationOf = (recipe: Pick<Recipe, 'gradient_accumulation_steps' | 'wo
 export function evaluationBatches(
   samples: readonly Sample[],
   recipe: PlanRecipe,
-  maxLength: number,
-  padTokenId: number,
+  { maxLength, padTokenId, front }: Pick<PlanOptions, 'maxLength' | 'padTokenId' | 'front'>,
 ): Batch[] {
   const sorted = [...samples].sort((a, b) => a.inputIds.length - b.inputIds.length);
   const size = recipe.per_device_eval_batch_size;
@@ -120,7 +120,7 @@ export function evaluationBatches(
   const buckets = chooseLengths(longest, { maxLength, maxBuckets: MAX_LENGTHS });
   return groups.map((group, i) => {
     const length = batchLength([longest[i]!], { padTo: recipe.pad_to, buckets, maxLength });
-    return collate(group, { length, batchSize: size, padTokenId });
+    return collate(group, { length, batchSize: size, padTokenId, front });
   });
 }
 
@@ -161,9 +161,18 @@ export function planFingerprint(recipe: Recipe, train: readonly Sample[]): strin
     lora,
     quantization,
     ia3,
+    prompt_tuning,
+    prefix_tuning,
     ...rest
   } = recipe;
-  const ofMethod = { full: {}, lora: { lora }, qlora: { lora, quantization }, ia3: { ia3 } }[recipe.method];
+  const ofMethod = {
+    full: {},
+    lora: { lora },
+    qlora: { lora, quantization },
+    ia3: { ia3 },
+    prompt_tuning: { prompt_tuning },
+    prefix_tuning: { prefix_tuning },
+  }[recipe.method];
   const precision = { ...(bf16 && { bf16 }), ...(fp16 && { fp16 }), ...(tf32 && { tf32 }) };
   // Who computes what of a step is not for the result.
   hash.update(

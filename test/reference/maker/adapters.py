@@ -5,7 +5,7 @@ import shutil
 
 import torch
 import bitsandbytes.functional as bnb
-from peft import IA3Config, LoraConfig, get_peft_model
+from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
 from transformers.pytorch_utils import Conv1D
 
 from .cases import BATCHES, deviation, make_batch, run
@@ -35,11 +35,25 @@ ADAPTERS = {
     "ia3-gpt2": ("gpt2-a", {"kind": "IA3"}),
     # biases, and inputs of what leaves attention
     "ia3-llama": ("llama-c", {"kind": "IA3", "target_modules": ["q_proj", "v_proj", "o_proj", "up_proj"], "feedforward_modules": ["o_proj"]}),
+    # virtual tokens: beside learnt positions, where embeddings are multiplied by a number, where they go through a norm, with ALiBi
+    "prompt-gpt2": ("gpt2-a", {"kind": "PROMPT_TUNING", "num_virtual_tokens": 3}),
+    "prompt-gemma3": ("gemma3-a", {"kind": "PROMPT_TUNING", "num_virtual_tokens": 2}),
+    "prompt-bloom": ("bloom-a", {"kind": "PROMPT_TUNING", "num_virtual_tokens": 4}),
+    # what p-tuning saves is a prompt
+    "p-tuning-llama": ("llama-a", {"kind": "P_TUNING", "num_virtual_tokens": 3, "encoder_hidden_size": 8}),
+    # keys and values: fewer heads of them than of queries, learnt positions, ALiBi
+    "prefix-llama": ("llama-a", {"kind": "PREFIX_TUNING", "num_virtual_tokens": 3}),
+    "prefix-gpt2": ("gpt2-a", {"kind": "PREFIX_TUNING", "num_virtual_tokens": 2}),
+    "prefix-bloom": ("bloom-a", {"kind": "PREFIX_TUNING", "num_virtual_tokens": 3}),
 }
+SOFT = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
 
 CONFIGS = {
     "LORA": lambda settings: LoraConfig(task_type="CAUSAL_LM", lora_dropout=0.0, **settings),
     "IA3": lambda settings: IA3Config(task_type="CAUSAL_LM", **settings),
+    "PROMPT_TUNING": lambda settings: PromptTuningConfig(task_type="CAUSAL_LM", **settings),
+    "P_TUNING": lambda settings: PromptEncoderConfig(task_type="CAUSAL_LM", **settings),
+    "PREFIX_TUNING": lambda settings: PrefixTuningConfig(task_type="CAUSAL_LM", **settings),
 }
 
 
@@ -110,6 +124,8 @@ def make() -> None:
             for key, parameter in model.named_parameters():
                 if "magnitude" in key:
                     parameter.mul_(1 + 0.2 * torch.randn(parameter.shape, generator=generator))
+                elif "prompt_encoder" in key:
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
                 elif "ia3_" in key:
                     parameter.copy_(1 + 0.3 * torch.randn(parameter.shape, generator=generator))
                 elif "lora_" in key:
@@ -127,24 +143,29 @@ def make() -> None:
         (folder / "adapter_config.json").write_text(json.dumps(written, indent=2, sort_keys=True) + "\n")
 
         tensors, batches = {}, []
+        virtual = options["num_virtual_tokens"] if kind in ("PROMPT_TUNING", "P_TUNING") else 0
         trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
         for number, rows in enumerate(BATCHES[:2]):
             batch = make_batch(rows, model.config.vocab_size, generator)
-            logits, loss, _ = run(model, batch, False)
             model.zero_grad()
-            output = model(**{key: torch.tensor(batch[key]) for key in ("input_ids", "attention_mask", "labels")}, use_cache=False)
+            seen = {key: torch.tensor(batch[key]) for key in ("input_ids", "attention_mask", "labels")}
+            if getattr(model.config, "sliding_window", None):
+                seen["attention_mask"] = torch.ones_like(seen["attention_mask"])
+            output = model(**seen, use_cache=False)
             output.loss.backward()
-            tensors[f"{number}.logits"] = logits
+            tensors[f"{number}.logits"] = output.logits[:, virtual:].detach() * torch.tensor(batch["attention_mask"])[:, :, None]
             for key, parameter in model.named_parameters():
                 if key in trained:
                     tensors[f"{number}.grad.{key.replace('.default', '')}"] = parameter.grad.clone()
-            batches.append({**batch, "loss": loss.item()})
-        merged = model.merge_and_unload()
-        again, _, _ = run(merged, batches[0] | {}, False)
+            batches.append({**batch, "loss": output.loss.item()})
+        merged = None
+        if kind not in SOFT:
+            again, _, _ = run(model.merge_and_unload(), batches[0], False)
+            merged = deviation(again, tensors["0.logits"])
         write_tensors(f"adapters/{name}/reference.safetensors", tensors)
         write_json(
             f"adapters/{name}/reference.json",
-            {"model": source, "kind": kind, "options": settings, "quantized": options.get("quantized"), "batches": batches, "merged": deviation(again, tensors["0.logits"])},
+            {"model": source, "kind": kind, "options": settings, "quantized": options.get("quantized"), "batches": batches, "merged": merged},
         )
-        print(f"{name}: loss {batches[0]['loss']:.3f}, merged {deviation(again, tensors['0.logits']):.1e}")
+        print(f"{name}: loss {batches[0]['loss']:.3f}, merged {merged}")
     make_quantization()
