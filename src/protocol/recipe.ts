@@ -200,6 +200,15 @@ const promptTuningSchema = z
   })
   .describe('Learnt embeddings in front of every text (prompt tuning), as PEFT has them.');
 
+const pTuningSchema = z
+  .strictObject({
+    num_virtual_tokens: virtualTokens,
+    encoder_hidden_size: positiveInt
+      .optional()
+      .describe('Width of the network that makes their embeddings. Default: the model’s.'),
+  })
+  .describe('Embeddings in front of every text that a small network makes (p-tuning), as PEFT has them.');
+
 const prefixTuningSchema = z
   .strictObject({ num_virtual_tokens: virtualTokens })
   .describe('Learnt keys and values in front of every text (prefix tuning), as PEFT has them.');
@@ -271,14 +280,15 @@ export const recipeSchema = z
       ),
     revision: z.string().optional().describe('Branch, tag or commit of a hub model.'),
     method: z
-      .enum(['full', 'lora', 'qlora', 'ia3', 'prompt_tuning', 'prefix_tuning'])
+      .enum(['full', 'lora', 'qlora', 'ia3', 'prompt_tuning', 'p_tuning', 'prefix_tuning'])
       .default('full')
       .describe(
-        'How to train: `full` changes every weight, `lora` a small adapter beside them, `qlora` an adapter beside weights of 4 bits, `ia3` factors for what goes into some matrices and comes out of others, `prompt_tuning` and `prefix_tuning` virtual tokens in front of every text.',
+        'How to train: `full` changes every weight, `lora` a small adapter beside them, `qlora` an adapter beside weights of 4 bits, `ia3` factors for what goes into some matrices and comes out of others, `prompt_tuning`, `p_tuning` and `prefix_tuning` virtual tokens in front of every text.',
       ),
     lora: loraSchema.default(() => loraSchema.parse({})),
     ia3: ia3Schema.default(() => ia3Schema.parse({})),
     prompt_tuning: promptTuningSchema.default(() => promptTuningSchema.parse({})),
+    p_tuning: pTuningSchema.default(() => pTuningSchema.parse({})),
     prefix_tuning: prefixTuningSchema.default(() => prefixTuningSchema.parse({})),
     quantization: quantizationSchema.default(() => quantizationSchema.parse({})),
     dataset: z.union([z.string().min(1), datasetSchema]).describe('The data: a file, or an object with more to say.'),

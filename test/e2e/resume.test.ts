@@ -81,7 +81,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'lora.tune.json'), JSON.stringify(recipe({ method: 'lora', lora, max_steps: 5 })));
   await writeFile(join(folder, 'qlora.tune.json'), JSON.stringify(recipe({ method: 'qlora', lora, max_steps: 5 })));
   await writeFile(join(folder, 'ia3.tune.json'), JSON.stringify(recipe({ method: 'ia3', max_steps: 5 })));
-  for (const method of ['prompt_tuning', 'prefix_tuning'] as const)
+  for (const method of ['prompt_tuning', 'prefix_tuning', 'p_tuning'] as const)
     await writeFile(join(folder, `${method}.tune.json`), JSON.stringify(recipe({ method, max_steps: 5 })));
 });
 
@@ -240,7 +240,7 @@ describe('a run that is asked to stop', () => {
     expect(Math.abs((await lossOf(join(folder, 'model'))) / tuned - 1)).toBeGreaterThan(1e-4);
   });
 
-  it.each(['prompt_tuning', 'prefix_tuning'])('goes on so with virtual tokens (%s)', async (method) => {
+  it.each(['prompt_tuning', 'prefix_tuning', 'p_tuning'])('goes on so with virtual tokens (%s)', async (method) => {
     const texts = ['--set', 'generation={"prompts": ["the mage"], "max_new_tokens": 4}'];
     expect(await tuneyard(train(method, method, ...texts))).toMatchObject({ status: 0, stderr: '' });
     await stopAndResume(method, `stopped-${method}`, ...texts);

@@ -24,6 +24,7 @@ import {
   type ReferenceCase,
   type ReferenceModel,
   readAdapter,
+  readAdapterTensors,
 } from './fixtures';
 
 export interface OpenedReference {
@@ -47,7 +48,13 @@ export async function openReference(name: ReferenceModel): Promise<OpenedReferen
 /** What says of an adapter what PEFT was told. */
 export function recipeOf(name: AdapterName): Recipe {
   const { model, kind, options, quantized } = readAdapter(name);
-  const of = { LORA: 'lora', IA3: 'ia3', PROMPT_TUNING: 'prompt_tuning', P_TUNING: '', PREFIX_TUNING: 'prefix_tuning' };
+  const of = {
+    LORA: 'lora',
+    IA3: 'ia3',
+    PROMPT_TUNING: 'prompt_tuning',
+    P_TUNING: 'p_tuning',
+    PREFIX_TUNING: 'prefix_tuning',
+  };
   return recipeSchema.parse({
     ...{ model, dataset: 'samples', method: quantized ? 'qlora' : of[kind], [of[kind]]: options },
     quantization: { load_in_8bit: quantized === 'int8' },
@@ -61,8 +68,13 @@ export async function openAdapted(name: AdapterName): Promise<OpenedReference> {
   const recipe = recipeOf(name);
   const method = prepareMethod(opened.model, recipe, base);
   const { model } = method;
-  const adapter = await openAdapter(adapterDirOf(name));
+  // Of p-tuning PEFT saves no more than what others use of it.
+  const adapter = recipe.method === 'p_tuning' ? undefined : await openAdapter(adapterDirOf(name));
   const { trained, parameters } = await openParameters({ ...opened, adapter }, method, recipe);
+  if (!adapter) {
+    const tensors = await readAdapterTensors(name);
+    for (const { name: key } of trained.tensors) trained.slice(key).set(await tensors.read(`encoder.${key}`));
+  }
   const gradients = new Arena(trained.layout);
   const engine = new NativeEngine(ops);
   return {

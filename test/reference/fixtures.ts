@@ -129,12 +129,12 @@ export const SOFT_ADAPTERS = [
   'prefix-llama',
   'prefix-gpt2',
   'prefix-bloom',
+  'p-tuning-llama',
 ] as const;
 export type AdapterName =
   | (typeof ADAPTERS)[number]
   | (typeof QUANTIZED_ADAPTERS)[number]
-  | (typeof SOFT_ADAPTERS)[number]
-  | 'p-tuning-llama';
+  | (typeof SOFT_ADAPTERS)[number];
 
 export interface ReferenceAdapter {
   model: ReferenceModel;

@@ -112,7 +112,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
     gradients: sharded?.own ?? partOf(gradients),
   });
   const { optimizer, gradientNorm } = updates;
-  const weights = namedWeights(parameters, method);
+  const { weights, refresh } = savedWeights(parameters, method);
   const checkpoints = join(runDir, 'checkpoints');
   if (isFirst) {
     await mkdir(checkpoints, { recursive: true });
@@ -213,6 +213,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
         const moments = namedMoments(await parallel.collectState(optimizer.state));
         if (!isFirst) return;
         await engine.memory?.download(parameters.data);
+        refresh();
         const written = await writeCheckpoint({
           root: checkpoints,
           step: current.step,
@@ -265,6 +266,7 @@ export async function trainJob(request: TrainRequest): Promise<TrainResult> {
       await engine.memory?.upload(parameters.data);
     }
     // The model first: a run whose last texts fail has it all the same.
+    refresh();
     const { path } = await writeModelDir({ dir: join(runDir, 'model'), ...modelFiles, weights });
     await writeTexts.at(state.step);
     const done = result({ model_path: path });
@@ -289,13 +291,18 @@ function deviceOfRank(requested: string, { worldSize, localRank }: Collective): 
   return `${requested}:${localRank}`;
 }
 
-/** What is trained, as it is saved. */
-function namedWeights(parameters: Arena, { adapter }: PreparedMethod): NamedTensor[] {
-  return parameters.layout.tensors.map(({ name, shape }) => ({
+/** What is trained, as it is saved, and what is saved beside it: as it was when it was last refreshed. */
+function savedWeights(parameters: Arena, { adapter }: PreparedMethod): { weights: NamedTensor[]; refresh(): void } {
+  const weights = parameters.layout.tensors.map(({ name, shape }) => ({
     name: adapter ? adapter.savedName(name) : name,
     shape,
     data: parameters.slice(name),
   }));
+  const derived = adapter?.derived;
+  if (!derived) return { weights, refresh() {} };
+  const { name, shape } = derived;
+  const data = derived.of(parameters);
+  return { weights: [...weights, { name, shape, data }], refresh: () => data.set(derived.of(parameters)) };
 }
 
 /** Takes the best checkpoint's weights; where it was damaged since, the last ones stay, and that is said. */

@@ -39,6 +39,8 @@ export async function continueAdapter(
     }
   }
   const left = new Set(weights.names());
+  // It is computed anew.
+  if (saved.derived) left.delete(saved.derived.name);
   for (const { name, shape } of into.tensors) {
     const found = saved.savedName(name);
     if (!left.delete(found)) throw other(`lacks ${found}`);

@@ -7,6 +7,7 @@ import { lora } from './lora';
 import type { Encode, Method, PreparedMethod } from './method';
 import { prefixTuning } from './prefixTuning';
 import { promptTuning } from './promptTuning';
+import { pTuning } from './pTuning';
 import { qlora } from './qlora';
 
 const METHODS: Readonly<Record<Recipe['method'], Method>> = {
@@ -16,6 +17,7 @@ const METHODS: Readonly<Record<Recipe['method'], Method>> = {
   ia3,
   prompt_tuning: promptTuning,
   prefix_tuning: prefixTuning,
+  p_tuning: pTuning,
 };
 
 /** @throws TuneyardError `recipe_invalid` where the recipe asks for what the model does not have */

@@ -3,6 +3,7 @@ import type { Recipe } from '@protocol/recipe';
 import { elementCount } from '../graph/ir';
 import type { CausalLm } from '../models/causalLm';
 import type { QuantizationScheme } from '../quantization/quantize';
+import type { ParameterSet } from '../train/arena';
 import type { Matrix } from './targets';
 
 /** In front of a model's names in PEFT's files. */
@@ -35,6 +36,12 @@ export interface SavedAdapter {
   /** `adapter_config.json` */
   readonly config: Readonly<Record<string, unknown>> & { readonly peft_type: string };
   savedName(parameter: string): string;
+  /** What is saved beside what is trained, computed from it. */
+  readonly derived?: {
+    readonly name: string;
+    readonly shape: readonly number[];
+    of(trained: ParameterSet): Float32Array;
+  };
 }
 
 /** Trains what a model has more than it had, all of it virtual tokens. @param config what PEFT's file says beside their number */

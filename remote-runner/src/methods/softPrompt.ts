@@ -8,20 +8,35 @@ import type { Value } from '../graph/ir';
 import { type Attend, type BodyContext, type CausalLm, normal, type ParameterSpec } from '../models/causalLm';
 
 /** Its name in PEFT's files. */
-const LEARNT = 'prompt_embeddings';
+export const LEARNT = 'prompt_embeddings';
 
 type Init = ParameterSpec['init'];
 
 /** PyTorch's Embedding begins so. */
-const FRESH = normal(1);
+export const FRESH = normal(1);
+
+/** Of the token table's rows. */
+export const widthOf = ({ parameters, embedding }: CausalLm): number =>
+  parameters.find(({ name }) => name === embedding)!.shape[1]!;
 
 /** The model with `count` learnt embeddings [count, width] in front of every text. */
 export function withPrompt(model: CausalLm, count: number, init: Init = FRESH): CausalLm {
-  const width = model.parameters.find(({ name }) => name === model.embedding)!.shape[1]!;
-  return withVirtual(model, count, [count, width], init, true, (context) => {
-    const { g, param } = context;
+  const learnt = { name: LEARNT, shape: [count, widthOf(model)], decay: true, init };
+  return withEmbeddings(model, count, [learnt], ({ param }) => param(LEARNT));
+}
+
+/** The model with embeddings [count, width] in front of every text that are computed from these parameters. */
+export function withEmbeddings(
+  model: CausalLm,
+  count: number,
+  parameters: readonly ParameterSpec[],
+  prompt: (context: BodyContext) => Value,
+): CausalLm {
+  return withVirtual(model, { count, parameters, foretells: true }, (context) => {
+    const { g } = context;
     const { isVirtual, rows } = placesOf(context, model);
-    return { ...context, embed: (x) => g.where(g.reshape(isVirtual, [-1, 1]), g.gather(param(LEARNT), rows), x) };
+    const embeddings = prompt(context);
+    return { ...context, embed: (x) => g.where(g.reshape(isVirtual, [-1, 1]), g.gather(embeddings, rows), x) };
   });
 }
 
@@ -29,7 +44,8 @@ export function withPrompt(model: CausalLm, count: number, init: Init = FRESH): 
 export function withPrefix(model: CausalLm, count: number, init: Init = FRESH): CausalLm {
   const { layers, kvHeads, headDim } = model;
   const size = kvHeads * headDim;
-  return withVirtual(model, count, [count, layers * 2 * size], init, false, (context) => {
+  const all = { name: LEARNT, shape: [count, layers * 2 * size], decay: true, init };
+  return withVirtual(model, { count, parameters: [all], foretells: false }, (context) => {
     const { g, param } = context;
     const { isVirtual, rows } = placesOf(context, model);
     const isIt = g.reshape(isVirtual, [-1, 1, 1]);
@@ -49,10 +65,7 @@ export function withPrefix(model: CausalLm, count: number, init: Init = FRESH): 
 
 function withVirtual(
   model: CausalLm,
-  count: number,
-  shape: readonly number[],
-  init: Init,
-  foretells: boolean,
+  { count, parameters, foretells }: { count: number; parameters: readonly ParameterSpec[]; foretells: boolean },
   inner: (context: BodyContext) => BodyContext,
 ): CausalLm {
   if (count >= model.maxPositions) {
@@ -65,7 +78,7 @@ function withVirtual(
     ...model,
     front: { ids: Array.from({ length: count }, (_, i) => model.vocabSize + i), foretells },
     maxPositions: model.maxPositions - count,
-    parameters: [...model.parameters, { name: LEARNT, shape, decay: true, init }],
+    parameters: [...model.parameters, ...parameters],
     body: (context) => model.body(inner(context)),
   };
 }

@@ -14,6 +14,7 @@ export function modelWith(model: CausalLm, adapter: PeftAdapter | undefined): Ca
   const { config } = adapter;
   switch (config.peft_type) {
     case 'PROMPT_TUNING':
+    // What its network makes is saved.
     case 'P_TUNING':
       return withPrompt(model, config.num_virtual_tokens);
     case 'PREFIX_TUNING':
@@ -41,7 +42,7 @@ export async function readVirtualTokens(
 ): Promise<void> {
   const { name, shape } = model.parameters.at(-1)!;
   const { weights, dir } = adapter;
-  const stray = weights.names().find((found) => found !== name);
+  const stray = weights.names().find((found) => found !== name && !found.startsWith('prompt_encoder.'));
   if (stray !== undefined) throw useless(adapter, stray);
   if (!sameShape(weights.info(name).shape, shape)) throw useless(adapter, name);
   const values = await weights.readFloat32(name, into.slice(name), signal);

@@ -162,6 +162,7 @@ export function planFingerprint(recipe: Recipe, train: readonly Sample[]): strin
     quantization,
     ia3,
     prompt_tuning,
+    p_tuning,
     prefix_tuning,
     ...rest
   } = recipe;
@@ -171,6 +172,7 @@ export function planFingerprint(recipe: Recipe, train: readonly Sample[]): strin
     qlora: { lora, quantization },
     ia3: { ia3 },
     prompt_tuning: { prompt_tuning },
+    p_tuning: { p_tuning },
     prefix_tuning: { prefix_tuning },
   }[recipe.method];
   const precision = { ...(bf16 && { bf16 }), ...(fp16 && { fp16 }), ...(tf32 && { tf32 }) };

@@ -143,6 +143,10 @@ def make() -> None:
         (folder / "adapter_config.json").write_text(json.dumps(written, indent=2, sort_keys=True) + "\n")
 
         tensors, batches = {}, []
+        if kind == "P_TUNING":
+            # PEFT saves what this makes, not this
+            encoder = model.prompt_encoder["default"].state_dict()
+            tensors |= {f"encoder.prompt_encoder.{key}": value.clone() for key, value in encoder.items()}
         virtual = options["num_virtual_tokens"] if kind in ("PROMPT_TUNING", "P_TUNING") else 0
         trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
         for number, rows in enumerate(BATCHES[:2]):
