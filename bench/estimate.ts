@@ -45,6 +45,13 @@ const CASES: readonly Case[] = [
   { model: 'GPT-2 of 6 layers', length: 512, batch: 8, settings: { fp16: true } },
   { model: 'GPT-2 124M', length: 256, batch: 2, settings: { method: 'lora', lora: { target_modules: 'all-linear' } } },
   { model: 'GPT-2 124M', length: 256, batch: 2, settings: { method: 'qlora', lora: { target_modules: 'all-linear' } } },
+  {
+    ...{ model: 'GPT-2 124M', length: 256, batch: 2 },
+    settings: { method: 'qlora', lora: { target_modules: 'all-linear' }, quantization: { load_in_8bit: true } },
+  },
+  { model: 'GPT-2 of 6 layers', length: 512, batch: 4, settings: { method: 'ia3' } },
+  { model: 'GPT-2 of 6 layers', length: 512, batch: 4, settings: { method: 'prompt_tuning' } },
+  { model: 'TinyStories-33M', length: 256, batch: 4, settings: { method: 'prefix_tuning' } },
   { model: 'GPT-2 124M', length: 128, batch: 2 },
   { model: 'GPT-2 124M', length: 512, batch: 2, settings: { gradient_checkpointing: true } },
 ];
@@ -71,7 +78,7 @@ try {
   const models = new Map<string, string>();
   let worst = 0;
   for (const [at, { model, length, batch, settings }] of CASES.entries()) {
-    const title = `${model}, ${batch} × ${length}${settings ? `, ${Object.keys(settings).join(', ')}` : ''}`;
+    const title = `${model}, ${batch} × ${length}${settings ? `, ${[settings.method, ...Object.keys(settings).filter((key) => key !== 'method')].filter(Boolean).join(', ')}` : ''}`;
     if (values.only !== undefined && !title.includes(values.only)) continue;
     if (!models.has(model)) models.set(model, await writeRandomModel(join(folder, model), MODELS[model]!));
     const text = 'qzjxkv wpfbyu '.repeat(length);

@@ -4,12 +4,15 @@
  *
  *   full, lora, qlora   all tokens are learnt
  *   label               lora, where only the last token of each sample is
+ *   prompt              the same by prompt tuning, 20 virtual tokens
+ *   label 33M, prompt 33M   both at TinyStories-33M's shape, whose head is more than half of its work
  *
  * usage: npm run bench -- methods [--peer PYTHON] [--cuda] [--bf16] [--only NAME] [--steps N] [--rounds N]
  * PYTHON has torch, transformers, peft and bitsandbytes.
  */
 import type { ModelConfig } from '@runner/hub/modelDir';
 import { compare, fullSamples } from './lib/peers';
+import { TINY_STORIES_33M } from './lib/tinyStories33M';
 
 const SMOL_LM_135M: ModelConfig = {
   model_type: 'llama',
@@ -37,4 +40,7 @@ await compare('methods', {
   lora: { ...shape, samples: all, method: 'lora' },
   qlora: { ...shape, samples: all, method: 'qlora' },
   label: { ...shape, samples: labels, method: 'lora' },
+  prompt: { ...shape, samples: labels, method: 'prompt_tuning' },
+  'label 33M': { ...shape, config: TINY_STORIES_33M, samples: labels, method: 'lora' },
+  'prompt 33M': { ...shape, config: TINY_STORIES_33M, samples: labels, method: 'prompt_tuning' },
 });

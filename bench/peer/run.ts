@@ -62,6 +62,7 @@ const recipe = recipeSchema.parse({
   bf16,
   method: name,
   lora: { r: 8, lora_alpha: 16, target_modules: 'all-linear' },
+  prompt_tuning: { prompt_tuning_init: 'TEXT', prompt_tuning_init_text: 'the first of the vocabulary' },
   per_device_train_batch_size: size,
   pad_to: pad === 'max' ? 'max_length' : 'bucket',
   max_length: longest,
@@ -72,7 +73,7 @@ const recipe = recipeSchema.parse({
 const opened = await openModel(modelDir);
 const device = cuda ? ({ provider: 'cuda', deviceId: 0 } as const) : ({ provider: 'cpu' } as const);
 const engine = await createEngine(ops, { device });
-const method = prepareMethod(opened.model, recipe, modelDir);
+const method = prepareMethod(opened.model, recipe, modelDir, () => Array.from({ length: 20 }, (_, i) => i));
 const { model, trainable } = method;
 const layout = layoutArena(model.parameters.filter((parameter) => trainable.has(parameter.name)));
 const memory = openTrainingMemory(layout, recipe, engine);
@@ -97,6 +98,7 @@ await runLoop({
     train,
     maxLength: longest,
     padTokenId: 0,
+    front: model.front,
     epochPlan: () => batches.map((_, at) => [Array.from({ length: size }, (_sample, i) => at * size + i)]),
   }),
   step: new TrainStep({

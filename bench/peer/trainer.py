@@ -41,7 +41,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--cuda", action="store_true", help="on the first GPU")
     parser.add_argument("--bf16", action="store_true")
-    parser.add_argument("--method", choices=("full", "lora", "qlora"), default="full", help="peft's adapters of rank 8 beside every matrix")
+    parser.add_argument("--method", choices=("full", "lora", "qlora", "prompt_tuning"), default="full", help="peft's adapters of rank 8 beside every matrix, or 20 virtual tokens")
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     return parser.parse_args()
 
@@ -91,7 +91,13 @@ def main() -> None:
             bnb_4bit_compute_dtype=torch.bfloat16 if arguments.bf16 else torch.float32,
         )
     model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32, **options)
-    if arguments.method != "full":
+    if arguments.method == "prompt_tuning":
+        from peft import PromptTuningConfig, get_peft_model
+
+        first = model.get_input_embeddings().weight.detach()[:20].clone()
+        model = get_peft_model(model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=20))
+        model.prompt_encoder["default"].embedding.weight.data.copy_(first)
+    elif arguments.method != "full":
         from peft import LoraConfig, get_peft_model
 
         model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules="all-linear"))
