@@ -61,12 +61,12 @@ for (const name of [...REFERENCE_MODELS, ...REFERENCE_VARIANTS]) {
 console.log();
 row('under Trainer', 'steps', 'loss', 'gradient norm', 'final weights', 'worst in');
 for (const name of TRAINING_RUNS) {
-  const { reference, logs, parameters } = await trainReference(name);
+  const { reference, logs, parameters, savedName } = await trainReference(name);
   const of = (key: 'loss' | 'grad_norm') =>
     reference.steps.map((step, i) => deviation([logs[i]?.[key] ?? Number.NaN], [step[key]]));
   let weights = { name: '', worst: 0 };
   for (const { name } of parameters.layout.tensors) {
-    const found = deviation(parameters.slice(name), await reference.finalParameters.read(name));
+    const found = deviation(parameters.slice(name), await reference.finalParameters.read(savedName(name)));
     if (found > weights.worst) weights = { name, worst: found };
   }
   row(

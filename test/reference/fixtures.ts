@@ -40,7 +40,29 @@ export const REFERENCE_VARIANTS = ['gpt2-a-f16', 'gpt2-a-bf16', 'gpt2-a-sharded'
 /** Models with generations. */
 export const GENERATION_MODELS = ['gpt2-a', 'gpt2-b', 'gpt-neo-a'] as const;
 /** Runs under transformers' Trainer. */
-export const TRAINING_RUNS = ['gpt2-a', 'gpt-neo-a', 'gpt2-b-epochs'] as const;
+export const TRAINING_RUNS = [
+  'gpt2-a',
+  'gpt-neo-a',
+  'gpt2-b-epochs',
+  'llama-a',
+  'mistral-a',
+  'qwen2-a',
+  'qwen3-a',
+  'gemma2-a',
+  'gemma3-a',
+  'phi3-a',
+  'gpt-neox-a',
+  'opt-a',
+  'bloom-a',
+  'lora-llama',
+  'dora-gpt2',
+  'ia3-llama',
+  'prompt-gpt2',
+  'prefix-llama',
+] as const;
+
+/** Those that were trained in 16 bits, too. */
+export const PRECISION_RUNS = ['gpt2-a', 'gpt-neo-a', 'gpt2-b-epochs'] as const;
 
 export type GenerationModel = (typeof GENERATION_MODELS)[number];
 export type TrainingRun = (typeof TRAINING_RUNS)[number];
@@ -135,6 +157,9 @@ export type AdapterName =
   | (typeof ADAPTERS)[number]
   | (typeof QUANTIZED_ADAPTERS)[number]
   | (typeof SOFT_ADAPTERS)[number];
+
+const ADAPTER_NAMES: readonly string[] = [...ADAPTERS, ...QUANTIZED_ADAPTERS, ...SOFT_ADAPTERS];
+export const isAdapter = (name: string): name is AdapterName => ADAPTER_NAMES.includes(name);
 
 export interface ReferenceAdapter {
   model: ReferenceModel;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readPrecisions, TRAINING_RUNS } from './fixtures';
+import { PRECISION_RUNS, readPrecisions } from './fixtures';
 import { trainReference } from './trainReference';
 
 interface Figures {
@@ -13,7 +13,7 @@ function distance(of: keyof Figures, steps: readonly Figures[], float32: readonl
   return Math.sqrt(squares.reduce((a, b) => a + b) / squares.length);
 }
 
-describe.each(TRAINING_RUNS)('%s', (name) => {
+describe.each(PRECISION_RUNS)('%s', (name) => {
   it('in bf16 stays as near to float32 as transformers’ Trainer with bf16 does', async () => {
     const { reference, logs } = await trainReference(name, { bf16: true });
     const trainer = readPrecisions().bf16[name];

@@ -3,7 +3,10 @@ import { type Recipe, recipeSchema } from '@protocol/recipe';
 import { SOLO } from '@runner/collectives/solo';
 import { createEngine } from '@runner/engine/createEngine';
 import type { EngineOptions } from '@runner/engine/engine';
-import { loadParameters, openModel } from '@runner/models/loadModel';
+import { openParameters } from '@runner/jobs/openParameters';
+import { prepareMethod } from '@runner/methods/index';
+import { openAdapter } from '@runner/methods/peftAdapter';
+import { openModel } from '@runner/models/loadModel';
 import { newBuilder, ops } from '@runner/ops/index';
 import { createGradientNorm } from '@runner/optim/gradientNorm';
 import { createOptimizer, openTrainingMemory } from '@runner/optim/index';
@@ -14,7 +17,15 @@ import { TrainingPlan } from '@runner/train/plan';
 import { firstLossScale, type LossScale, precisionOf } from '@runner/train/precision';
 import { freshState } from '@runner/train/trainerState';
 import { TrainStep } from '@runner/train/trainStep';
-import { modelDirOf, type ReferenceTraining, readTraining, type TrainingRun } from './fixtures';
+import { recipeOf } from './evaluation';
+import {
+  adapterDirOf,
+  isAdapter,
+  modelDirOf,
+  type ReferenceTraining,
+  readTraining,
+  type TrainingRun,
+} from './fixtures';
 
 type Log = Extract<RunEventBody, { type: 'log' }>;
 
@@ -25,12 +36,11 @@ export async function trainReference(
   lossScale?: LossScale,
   before: (weights: Arena) => void = () => {},
   engineOptions: EngineOptions = {},
-): Promise<{ reference: ReferenceTraining; logs: Log[]; parameters: Arena }> {
+): Promise<{ reference: ReferenceTraining; logs: Log[]; parameters: Arena; savedName: (parameter: string) => string }> {
   const reference = await readTraining(name);
   const { options, samples } = reference;
   const recipe = recipeSchema.parse({
-    model: name,
-    dataset: 'samples',
+    ...(isAdapter(name) ? recipeOf(name) : { model: name, dataset: 'samples' }),
     ...options,
     ...settings,
     optim: 'adamw',
@@ -40,11 +50,18 @@ export async function trainReference(
   });
   const opened = await openModel(modelDirOf(reference.model));
   const engine = await createEngine(ops, engineOptions);
-  const memory = openTrainingMemory(layoutArena(opened.model.parameters), recipe, engine);
-  const parameters = await loadParameters(opened, undefined, memory);
+  const method = prepareMethod(opened.model, recipe, reference.model);
+  const { model, trainable } = method;
+  const memory = openTrainingMemory(
+    layoutArena(model.parameters.filter((parameter) => trainable.has(parameter.name))),
+    recipe,
+    engine,
+  );
+  const adapter = isAdapter(name) ? await openAdapter(adapterDirOf(name)) : undefined;
+  const { trained: parameters, parameters: all } = await openParameters({ ...opened, adapter }, method, recipe, memory);
   before(parameters);
   const gradients = new Arena(parameters.layout, memory);
-  await engine.memory?.adopt(parameters.data);
+  for (const { data } of all.arenas) await engine.memory?.adopt(data);
   engine.memory?.reserve(gradients.data);
   const optimizer = await createOptimizer('adamw', {
     engine,
@@ -65,12 +82,13 @@ export async function trainReference(
   const plan = new TrainingPlan({
     recipe,
     train: trainSamples,
-    maxLength: Math.min(64, opened.model.maxPositions),
+    maxLength: Math.min(64, model.maxPositions),
     padTokenId: 0,
+    front: model.front,
     epochPlan: (epoch) => reference.steps.slice(epoch * perEpoch, (epoch + 1) * perEpoch).map(({ batches }) => batches),
   });
   const precision = precisionOf(recipe);
-  const step = new TrainStep({ engine, newBuilder, model: opened.model, parameters, gradients, precision });
+  const step = new TrainStep({ engine, newBuilder, model, parameters: all, gradients, precision });
   const logs: Log[] = [];
   await runLoop({
     recipe,
@@ -90,5 +108,6 @@ export async function trainReference(
   });
   await engine.memory?.download(parameters.data);
   await step.release();
-  return { reference, logs, parameters };
+  const savedName = (parameter: string) => method.adapter?.savedName(parameter) ?? parameter;
+  return { reference, logs, parameters, savedName };
 }

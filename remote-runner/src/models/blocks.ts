@@ -32,14 +32,31 @@ export function activation(name: string, file: string): Activation {
   return found;
 }
 
-/** The embeddings of the tokens, [N, width], by a table [vocab, width]. @param scale they are multiplied by it */
-export function embedded({ g, param, ids, embed }: BodyContext, table: string, scale?: number): Value {
-  const weight = param(table);
+export interface Table {
+  /** Of [vocab, width]. */
+  readonly name: string;
+  /** What embeddings are multiplied by. */
+  readonly scale?: number | undefined;
+  /** The row that is not learnt here, as PyTorch's Embedding has its `padding_idx`. */
+  readonly padding?: number | undefined;
+}
+
+/** The embeddings of the tokens, [N, width]. */
+export function embedded({ g, param, ids, embed }: BodyContext, { name, scale, padding }: Table): Value {
+  const weight = param(name);
   // What stands for virtual tokens takes their place after this.
   const known = embed ? g.where(g.less(ids, weight.shape[0]!), ids, g.scalar(0, 'int64')) : ids;
-  const found = g.gather(weight, known);
-  const x = scale === undefined ? found : g.mul(found, scale);
+  let x = g.gather(weight, known);
+  if (padding !== undefined) x = g.where(g.reshape(g.equal(ids, padding), [-1, 1]), g.apply('StopGradient', [x]), x);
+  if (scale !== undefined) x = g.mul(x, scale);
   return embed?.(x) ?? x;
+}
+
+/** `pad_token_id`, for a table whose row of it is not learnt; below 0 it counts from the end. */
+export function paddingOf(config: ModelConfig, vocab: number, fallback?: number): number | undefined {
+  const id = config.pad_token_id ?? (config.pad_token_id === null ? undefined : fallback);
+  if (typeof id !== 'number' || !Number.isInteger(id) || id >= vocab || id < -vocab) return undefined;
+  return id < 0 ? vocab + id : id;
 }
 
 /** x [N, in] through PyTorch's Linear: weight [out, in]. */

@@ -59,7 +59,7 @@ export const bloom: Architecture = {
       body(context) {
         const { g, attend, dropout } = context;
         return {
-          embedded: norm(context, embedded(context, TABLE), 'transformer.word_embeddings_layernorm', epsilon),
+          embedded: norm(context, embedded(context, { name: TABLE }), 'transformer.word_embeddings_layernorm', epsilon),
           layer(x, layer) {
             const name = nameOf(layer);
             const after = g.scope(`h.${layer}/attn`, () => {

@@ -26,6 +26,7 @@ function gemma(
     outBias: bias,
     normsFromOne: true,
     normsBehind: true,
+    padding: 0,
     embeddingScale: Math.sqrt(requireInt(config, 'hidden_size', file)),
     scale: requireNumber(config, 'query_pre_attn_scalar', file, 256) ** -0.5,
     ...(softcap !== undefined && { softcap }),

@@ -53,7 +53,7 @@ export function gptDecoder(of: GptShape, layer: GptLayer): CausalLm {
     last: normSpecs('transformer.ln_f', hidden),
     body(context) {
       const { g, param, positions: at, dropout } = context;
-      const tokens = g.add(embedded(context, table), g.gather(param('transformer.wpe.weight'), at));
+      const tokens = g.add(embedded(context, { name: table }), g.gather(param('transformer.wpe.weight'), at));
       return {
         embedded: dropout(tokens, of.embedDropout),
         layer(x, index) {

@@ -51,7 +51,7 @@ export const gptNeoX: Architecture = {
         const { g, positions, attend, dropout } = context;
         const turn = rotations(g, positions, rotary);
         return {
-          embedded: dropout(embedded(context, TABLE), drop),
+          embedded: dropout(embedded(context, { name: TABLE }), drop),
           layer(x, layer) {
             const name = nameOf(layer);
             const mixed = g.scope(`layers.${layer}/attn`, () => {

@@ -1,7 +1,7 @@
 /** OPT (Zhang et al. 2022): learned positions that begin at 2, norms before or behind each half of a layer. */
 import type { Value } from '../graph/ir';
 import { requireBoolean, requireInt, requireNumber, requireString } from '../hub/configValues';
-import { activation, divisible, embedded, linear, linearSpecs, norm, normSpecs, refuse } from './blocks';
+import { activation, divisible, embedded, linear, linearSpecs, norm, normSpecs, paddingOf, refuse } from './blocks';
 import { type Architecture, type CausalLm, normal, type ParameterSpec } from './causalLm';
 import { decoder } from './decoder';
 
@@ -19,6 +19,7 @@ export const opt: Architecture = {
     refuse(config, 'layerdrop', [0], file);
     const vocab = requireInt(config, 'vocab_size', file);
     const hidden = requireInt(config, 'hidden_size', file);
+    const padding = paddingOf(config, vocab, 1);
     const width = requireInt(config, 'word_embed_proj_dim', file, hidden);
     const inner = requireInt(config, 'ffn_dim', file);
     const layers = requireInt(config, 'num_hidden_layers', file);
@@ -64,7 +65,7 @@ export const opt: Architecture = {
           const sum = g.add(x, dropout(half(isBefore ? norm(context, x, normName, epsilon) : x), drop));
           return isBefore ? sum : norm(context, sum, normName, epsilon);
         };
-        const tokens = embedded(context, TABLE);
+        const tokens = embedded(context, { name: TABLE, padding });
         const wide = width === hidden ? tokens : linear(context, tokens, 'model.decoder.project_in', false);
         return {
           embedded: g.add(wide, g.gather(param(POSITIONS), g.add(at, OFFSET))),

@@ -13,6 +13,7 @@ export const phi3: Architecture = {
     const rotary = rotaryOf(config, file, { headDim: settings.headDim, theta: 10_000 });
     return rotaryDecoder(config, file, {
       modelType: 'phi3',
+      padding: 32_000,
       ...settings,
       isFused: true,
       residDropout: requireNumber(config, 'resid_pdrop', file, 0),

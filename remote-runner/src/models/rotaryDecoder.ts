@@ -5,7 +5,7 @@
 import type { Value } from '../graph/ir';
 import { requireBoolean, requireInt, requireNumber, requireString } from '../hub/configValues';
 import type { ModelConfig } from '../hub/modelDir';
-import { activation, divisible, embedded, linear, linearSpecs } from './blocks';
+import { activation, divisible, embedded, linear, linearSpecs, paddingOf } from './blocks';
 import { type BodyContext, type CausalLm, normal, ones, type ParameterSpec, zeros } from './causalLm';
 import { type Rotary, type Rotations, rotate, rotations } from './rotary';
 
@@ -26,6 +26,8 @@ export interface RotaryDecoderSpec {
   readonly tied: boolean;
   readonly activation: string;
   readonly headDim: number;
+  /** `pad_token_id` where the configuration has none. */
+  readonly padding?: number;
   /** Embeddings are multiplied by it. */
   readonly embeddingScale?: number;
   /** Scores are multiplied by it; default 1 / √headDim. */
@@ -81,6 +83,7 @@ export function rotaryDecoder(config: ModelConfig, file: string, spec: RotaryDec
   const act = activation(spec.activation, file);
   const sizes = [heads * headDim, kvHeads * headDim, kvHeads * headDim] as const;
   const table = 'model.embed_tokens.weight';
+  const padding = paddingOf(config, vocab, spec.padding);
 
   const normSpec = (name: string, size: number): ParameterSpec => ({
     name: `${name}.weight`,
@@ -175,7 +178,7 @@ export function rotaryDecoder(config: ModelConfig, file: string, spec: RotaryDec
         turns.set(rotary, turn);
         return turn;
       };
-      let x = embedded(context, table, spec.embeddingScale);
+      let x = embedded(context, { name: table, scale: spec.embeddingScale, padding });
       for (let i = 0; i < layers; i++) {
         const name = `model.layers.${i}`;
         const [before, between, ...behind] = norms.map((part) => `${name}.${part}`) as [string, string, ...string[]];

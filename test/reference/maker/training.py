@@ -8,11 +8,13 @@ import random
 import tempfile
 
 import torch
+from peft import PeftConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.modeling_utils import PreTrainedModel
 
-from .cases import IGNORED
-from .common import write_json, write_tensors
+from .cases import IGNORED, stored_names
+from .common import FIXTURES, write_json, write_tensors
 from .models import load
 
 SEED = 6000
@@ -32,6 +34,19 @@ RUNS = {
     "gpt2-a": ("gpt2-a", 160, {"max_steps": 20}),
     "gpt-neo-a": ("gpt-neo-a", 160, {"max_steps": 20}),
     "gpt2-b-epochs": ("gpt2-b", 19, {"max_steps": 17, "lr_scheduler_type": "cosine"}),
+}
+# Trained as the first two, for their losses, norms and final weights alone
+MORE_RUNS = {
+    name: (name, 160, {"max_steps": 20})
+    for name in ("llama-a", "mistral-a", "qwen2-a", "qwen3-a", "gemma2-a", "gemma3-a", "phi3-a", "gpt-neox-a", "opt-a", "bloom-a")
+}
+# name of an adapter -> its model; it goes on from what its fixture saved
+ADAPTER_RUNS = {
+    "lora-llama": "llama-a",
+    "dora-gpt2": "gpt2-a",
+    "ia3-llama": "llama-c",
+    "prompt-gpt2": "gpt2-a",
+    "prefix-llama": "llama-a",
 }
 
 
@@ -136,8 +151,13 @@ def _run(model: PreTrainedModel, samples: list[dict], order: _Order, counter: _C
     return trainer
 
 
-def _train(name: str, source: str, count: int, options: dict) -> None:
+def _train(name: str, source: str, count: int, options: dict, adapter: bool = False) -> None:
     model = load(source)
+    if adapter:
+        config = PeftConfig.from_pretrained(FIXTURES / "adapters" / name)
+        config.inference_mode = False
+        model = get_peft_model(model, config)
+        set_peft_model_state_dict(model, load_file(FIXTURES / "adapters" / name / "adapter_model.safetensors"))
     samples = make_samples(count, model.config.vocab_size)
     order, counter = _Order(model.config.eos_token_id), _Counter()
     options = {**COMMON, **options}
@@ -160,8 +180,12 @@ def _train(name: str, source: str, count: int, options: dict) -> None:
             }
         )
     decay = [key for key in trainer.get_decay_parameter_names(model) if key in dict(model.named_parameters())]
-    _check_loss(load(source), samples, steps, decay)
-    write_tensors(f"training/{name}.safetensors", dict(model.named_parameters()))
+    if adapter:
+        saved = get_peft_model_state_dict(model)
+    else:
+        _check_loss(load(source), samples, steps, decay)
+        saved = stored_names(model)
+    write_tensors(f"training/{name}.safetensors", {key: value.detach().contiguous() for key, value in saved.items()})
     write_json(
         f"training/{name}.json",
         {
@@ -180,6 +204,10 @@ def _train(name: str, source: str, count: int, options: dict) -> None:
 def make() -> None:
     for name, (source, count, options) in RUNS.items():
         _train(name, source, count, options)
+    for name, (source, count, options) in MORE_RUNS.items():
+        _train(name, source, count, options)
+    for name, source in ADAPTER_RUNS.items():
+        _train(name, source, 160, {"max_steps": 20}, adapter=True)
 
 
 def make_precisions() -> None:
