@@ -16,6 +16,7 @@ import { writeModelDir } from '@runner/train/checkpoint';
 import { describe, expect, it } from 'vitest';
 import {
   gradientDeviations,
+  gradientNames,
   logitsOf,
   lossOf,
   openAdapted,
@@ -48,15 +49,7 @@ describe.each([...ADAPTERS, ...QUANTIZED_ADAPTERS, ...SOFT_ADAPTERS])('%s, as PE
       expect(deviation([await lossOf(opened, batch)], [batch.loss])).toBeLessThan(TOLERANCE);
       expect(deviation(await logitsOf(opened, batch), await tensors.read(`${n}.logits`))).toBeLessThan(TOLERANCE);
     }
-    // PEFT calls what it wraps by other names than it saves.
-    const wrapped = new Set(tensors.names().flatMap((key) => /^0\.grad\.(.*)$/.exec(key)?.[1] ?? []));
-    const plain = (key: string) =>
-      key.replace(/^base_model\.model\./, '').replace(/\.(base_layer|modules_to_save)\./, '.');
-    const saved = (key: string) => {
-      if (key.startsWith('prompt_encoder.')) return reference.kind === 'P_TUNING' ? key : 'prompt_embeddings';
-      return /\.(lora_|ia3_)/.test(key) ? key.replace(/(magnitude_vector)\.weight$/, '$1') : plain(key);
-    };
-    const named = new Map([...wrapped].map((key) => [saved(key), key]));
+    const named = gradientNames(name, tensors.names());
     const found = await gradientDeviations(opened, { batches: reference.batches, tensors }, (key) => named.get(key)!);
     expect(found.map(({ parameter }) => parameter).sort()).toEqual([...named.keys()].sort());
     for (const { parameter, alone, added } of found) {

@@ -192,3 +192,16 @@ export async function gradientDeviations(
   }
   return found;
 }
+
+/** PEFT's name of each parameter that an adapter trains, by ours: it calls what it wraps by other names than it saves. */
+export function gradientNames(name: AdapterName, tensors: readonly string[]): ReadonlyMap<string, string> {
+  const { kind } = readAdapter(name);
+  const plain = (key: string) =>
+    key.replace(/^base_model\.model\./, '').replace(/\.(base_layer|modules_to_save)\./, '.');
+  const saved = (key: string) => {
+    if (key.startsWith('prompt_encoder.')) return kind === 'P_TUNING' ? key : 'prompt_embeddings';
+    return /\.(lora_|ia3_)/.test(key) ? key.replace(/(magnitude_vector)\.weight$/, '$1') : plain(key);
+  };
+  const keys = tensors.flatMap((key) => /^0\.grad\.(.*)$/.exec(key)?.[1] ?? []);
+  return new Map(keys.map((key) => [saved(key), key]));
+}
