@@ -163,6 +163,11 @@ const loraSchema = z
       .boolean()
       .default(false)
       .describe('Learn the length of each row of a matrix apart from its direction (DoRA).'),
+    loraplus_lr_ratio: z
+      .number()
+      .min(1)
+      .optional()
+      .describe('How many times the learning rate of A that of B is (LoRA+; 16 is usual). Default: the same.'),
   })
   .describe('Low-rank adapters (LoRA), as PEFT has them.');
 

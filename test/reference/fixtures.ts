@@ -59,6 +59,7 @@ export const TRAINING_RUNS = [
   'ia3-llama',
   'prompt-gpt2',
   'prefix-llama',
+  'lora-plus-llama',
 ] as const;
 
 /** Those that were trained in 16 bits, too. */
@@ -158,9 +159,6 @@ export type AdapterName =
   | (typeof QUANTIZED_ADAPTERS)[number]
   | (typeof SOFT_ADAPTERS)[number];
 
-const ADAPTER_NAMES: readonly string[] = [...ADAPTERS, ...QUANTIZED_ADAPTERS, ...SOFT_ADAPTERS];
-export const isAdapter = (name: string): name is AdapterName => ADAPTER_NAMES.includes(name);
-
 export interface ReferenceAdapter {
   model: ReferenceModel;
   kind: 'LORA' | 'IA3' | 'PROMPT_TUNING' | 'PREFIX_TUNING' | 'P_TUNING';
@@ -201,6 +199,9 @@ export interface ReferenceStep {
 
 export interface ReferenceTraining {
   model: ReferenceModel;
+  /** From which it goes on. */
+  adapter?: AdapterName;
+  loraplus_lr_ratio?: number | null;
   options: {
     optim: 'adamw_torch';
     learning_rate: number;

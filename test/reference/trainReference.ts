@@ -18,14 +18,7 @@ import { firstLossScale, type LossScale, precisionOf } from '@runner/train/preci
 import { freshState } from '@runner/train/trainerState';
 import { TrainStep } from '@runner/train/trainStep';
 import { recipeOf } from './evaluation';
-import {
-  adapterDirOf,
-  isAdapter,
-  modelDirOf,
-  type ReferenceTraining,
-  readTraining,
-  type TrainingRun,
-} from './fixtures';
+import { adapterDirOf, modelDirOf, type ReferenceTraining, readTraining, type TrainingRun } from './fixtures';
 
 type Log = Extract<RunEventBody, { type: 'log' }>;
 
@@ -38,9 +31,9 @@ export async function trainReference(
   engineOptions: EngineOptions = {},
 ): Promise<{ reference: ReferenceTraining; logs: Log[]; parameters: Arena; savedName: (parameter: string) => string }> {
   const reference = await readTraining(name);
-  const { options, samples } = reference;
+  const { options, samples, adapter: of, loraplus_lr_ratio } = reference;
   const recipe = recipeSchema.parse({
-    ...(isAdapter(name) ? recipeOf(name) : { model: name, dataset: 'samples' }),
+    ...(of ? withRatio(recipeOf(of), loraplus_lr_ratio) : { model: name, dataset: 'samples' }),
     ...options,
     ...settings,
     optim: 'adamw',
@@ -57,7 +50,7 @@ export async function trainReference(
     recipe,
     engine,
   );
-  const adapter = isAdapter(name) ? await openAdapter(adapterDirOf(name)) : undefined;
+  const adapter = of && (await openAdapter(adapterDirOf(of)));
   const { trained: parameters, parameters: all } = await openParameters({ ...opened, adapter }, method, recipe, memory);
   before(parameters);
   const gradients = new Arena(parameters.layout, memory);
@@ -111,3 +104,6 @@ export async function trainReference(
   const savedName = (parameter: string) => method.adapter?.savedName(parameter) ?? parameter;
   return { reference, logs, parameters, savedName };
 }
+
+const withRatio = (recipe: Recipe, ratio: number | null | undefined) =>
+  ratio ? { ...recipe, lora: { ...recipe.lora, loraplus_lr_ratio: ratio } } : recipe;

@@ -49,9 +49,10 @@ export const lora: Method = {
     const whole = savedWhole(model, options.modules_to_save);
     const biases = biasesOf(model, targets, options.bias);
     const wrapped = new Set(targets.map(({ name }) => `${name}.bias`));
+    const trainable = new Set([...added, ...whole, ...biases]);
     return {
-      model: adapted,
-      trainable: new Set([...added, ...whole, ...biases]),
+      model: { ...adapted, parameters: withRates(adapted.parameters, trainable, options.loraplus_lr_ratio) },
+      trainable,
       adapter: {
         config: configOf(base, targets, options),
         savedName: (name) => {
@@ -62,6 +63,21 @@ export const lora: Method = {
     };
   },
 };
+
+/**
+ * LoRA+ (Hayou et al. 2024): B learns faster than A; so do vectors, as in PEFT's `create_loraplus_optimizer`.
+ * @param rate how many times as fast; undefined: all alike
+ */
+function withRates(
+  parameters: readonly ParameterSpec[],
+  trainable: ReadonlySet<string>,
+  rate: number | undefined,
+): readonly ParameterSpec[] {
+  if (rate === undefined) return parameters;
+  const isFast = ({ name, shape }: ParameterSpec) =>
+    trainable.has(name) && (name.endsWith('.lora_B.weight') || shape.length === 1);
+  return parameters.map((spec) => (isFast(spec) ? { ...spec, rate } : spec));
+}
 
 /** The model with adapters beside these matrices; their parameters are the last. */
 function withLora(

@@ -28,6 +28,8 @@ export interface ParameterSpec {
   readonly matrix?: 'linear' | 'conv1d';
   /** Default float32. */
   readonly dtype?: 'uint8';
+  /** What the learning rate is multiplied by for it; default 1. */
+  readonly rate?: number;
 }
 
 export interface AttentionOptions {

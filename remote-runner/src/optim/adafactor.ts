@@ -40,13 +40,8 @@ class Adafactor implements Optimizer {
   private readonly secondMoment: Float32Array;
   private readonly executables = new Map<string, Executable>();
   private readonly runs: TensorRun[] = [];
-  private readonly scalars: Scalars<TensorView> = {
-    gradient_factor: view(new Float32Array(1), []),
-    beta: view(new Float32Array(1), []),
-    one_minus_beta: view(new Float32Array(1), []),
-    rate: view(new Float32Array(1), []),
-    keep: view(new Float32Array(1), []),
-  };
+  /** By what the learning rate is multiplied by. */
+  private readonly scalars = new Map<number, Scalars<TensorView>>();
 
   private constructor(private readonly context: OptimizerContext) {
     this.secondMoment = allocateFloats(stateSize(context.layout), 'the optimizer’s second moment');
@@ -66,15 +61,15 @@ class Adafactor implements Optimizer {
   }
 
   async step({ learningRate, gradientScale, step }: StepOptions): Promise<void> {
-    const set = (name: keyof Scalars<number>, value: number) => {
-      this.scalars[name].data[0] = value;
-    };
     const oneMinusBeta = step ** DECAY_RATE;
-    set('gradient_factor', gradientScale);
-    set('beta', 1 - oneMinusBeta);
-    set('one_minus_beta', oneMinusBeta);
-    set('rate', learningRate);
-    set('keep', 1 - learningRate * this.context.recipe.weight_decay);
+    for (const [times, scalars] of this.scalars) {
+      const rate = learningRate * times;
+      scalars.gradient_factor.data[0] = gradientScale;
+      scalars.beta.data[0] = 1 - oneMinusBeta;
+      scalars.one_minus_beta.data[0] = oneMinusBeta;
+      scalars.rate.data[0] = rate;
+      scalars.keep.data[0] = 1 - rate * this.context.recipe.weight_decay;
+    }
     for (const { executable, inputs, outputs } of this.runs) await executable.run(inputs, outputs);
   }
 
@@ -92,7 +87,11 @@ class Adafactor implements Optimizer {
       const shape = computedShape(tensor);
       const own = (data: Float32Array) => view(data.subarray(tensor.offset, tensor.offset + tensor.size), shape);
       const parameter = own(parameters);
-      const inputs: Record<string, TensorView> = { ...this.scalars, parameter, gradient: own(gradients) };
+      const inputs: Record<string, TensorView> = {
+        ...this.scalarsOf(tensor.rate ?? 1),
+        parameter,
+        gradient: own(gradients),
+      };
       const outputs: Record<string, TensorView> = { parameter_next: parameter };
       for (const [name, momentShape] of Object.entries(momentShapes(shape))) {
         const size = elementCount(momentShape);
@@ -103,6 +102,16 @@ class Adafactor implements Optimizer {
       const executable = await this.executable(shape, tensor.decay && recipe.weight_decay > 0);
       this.runs.push({ executable, inputs, outputs });
     }
+  }
+
+  private scalarsOf(times: number): Scalars<TensorView> {
+    const scalar = () => view(new Float32Array(1), []);
+    const found = this.scalars.get(times) ?? {
+      ...{ gradient_factor: scalar(), beta: scalar(), one_minus_beta: scalar() },
+      ...{ rate: scalar(), keep: scalar() },
+    };
+    this.scalars.set(times, found);
+    return found;
   }
 
   private async executable(shape: Shape, decays: boolean): Promise<Executable> {

@@ -14,7 +14,7 @@ import type { Executable, TensorView } from '../engine/engine';
 import { view } from '../engine/engine';
 import type { Builder } from '../graph/builder';
 import type { Value } from '../graph/ir';
-import { allocateFloats } from '../train/arena';
+import { allocateFloats, type RateRange } from '../train/arena';
 import { ArenaMemory, type Kernels } from '../train/arenaMemory';
 import type { Optimizer, OptimizerContext, OptimizerDef, OptimizerRecipe, StepOptions } from './optimizer';
 
@@ -69,6 +69,22 @@ export function elementwise<Scalar extends string>(
   };
 }
 
+/** Floats `[from, to)` that are updated alike. */
+interface UpdateRange extends RateRange {
+  /** Whether weight decay acts. */
+  readonly decays: boolean;
+}
+
+function rangesOf({ layout, recipe }: OptimizerContext): UpdateRange[] {
+  const border = recipe.weight_decay > 0 ? layout.decayed : 0;
+  return layout.rates
+    .flatMap(({ from, to, rate }) => [
+      { from, to: Math.min(to, border), rate, decays: true },
+      { from: Math.max(from, border), to, rate, decays: false },
+    ])
+    .filter(({ from, to }) => to > from);
+}
+
 interface ChunkRun {
   readonly executable: Executable;
   readonly inputs: Readonly<Record<string, TensorView>>;
@@ -77,9 +93,11 @@ interface ChunkRun {
 
 class ElementwiseOptimizer<Scalar extends string> implements Optimizer {
   readonly state: Optimizer['state'];
-  private readonly executables: Executable[] = [];
+  private readonly executables = new Map<string, Executable>();
   private readonly runs: ChunkRun[] = [];
-  private readonly scalars: Readonly<Record<Scalar, TensorView>>;
+  /** The numbers of a step, by what the learning rate is multiplied by. */
+  private readonly scalars = new Map<number, Readonly<Record<Scalar, TensorView>>>();
+  private readonly ranges: readonly UpdateRange[];
   private readonly kernels: Kernels | undefined;
   private readonly chunkSize: number;
 
@@ -96,11 +114,12 @@ class ElementwiseOptimizer<Scalar extends string> implements Optimizer {
     for (const { data } of this.state) engine.memory?.reserve(data);
     this.chunkSize = engine.memory ? DEVICE_CHUNK_SIZE : CHUNK_SIZE;
     this.kernels = rule.kernel && ArenaMemory.of(parameters, gradients, ...this.state.map(({ data }) => data))?.kernels;
+    this.ranges = rangesOf(context);
     const names = Object.keys(rule.scalars({ learningRate: 0, gradientScale: 1, step: 1 })) as Scalar[];
-    this.scalars = Object.fromEntries(names.map((name) => [name, view(new Float32Array(1), [])])) as Record<
-      Scalar,
-      TensorView
-    >;
+    for (const { rate } of this.ranges) {
+      const scalars = Object.fromEntries(names.map((name) => [name, view(new Float32Array(1), [])]));
+      if (!this.scalars.has(rate)) this.scalars.set(rate, scalars as Record<Scalar, TensorView>);
+    }
   }
 
   static async create<Scalar extends string>(
@@ -110,8 +129,7 @@ class ElementwiseOptimizer<Scalar extends string> implements Optimizer {
     const optimizer = new ElementwiseOptimizer(rule, context);
     if (optimizer.kernels) return optimizer;
     try {
-      await optimizer.cover(0, optimizer.border, true);
-      await optimizer.cover(optimizer.border, context.layout.size, false);
+      for (const range of optimizer.ranges) await optimizer.cover(range);
     } catch (error) {
       await optimizer.release();
       throw error;
@@ -120,34 +138,28 @@ class ElementwiseOptimizer<Scalar extends string> implements Optimizer {
   }
 
   async step(options: StepOptions): Promise<void> {
-    const numbers = this.rule.scalars(options);
+    const numbersAt = (rate: number) => this.rule.scalars({ ...options, learningRate: options.learningRate * rate });
     if (this.kernels) {
-      await this.pass(this.kernels, numbers, 0, this.border, true);
-      await this.pass(this.kernels, numbers, this.border, this.context.layout.size, false);
+      for (const range of this.ranges) await this.pass(this.kernels, numbersAt(range.rate), range);
       return;
     }
-    for (const name in this.scalars) this.scalars[name].data[0] = numbers[name];
+    for (const [rate, scalars] of this.scalars) {
+      const numbers = numbersAt(rate);
+      for (const name in scalars) scalars[name].data[0] = numbers[name];
+    }
     for (const { executable, inputs, outputs } of this.runs) await executable.run(inputs, outputs);
   }
 
   async release(): Promise<void> {
     this.runs.length = 0;
-    for (const executable of this.executables.splice(0)) await executable.release();
+    for (const executable of this.executables.values()) await executable.release();
+    this.executables.clear();
   }
 
-  /** Where weight decay ends to act. */
-  private get border(): number {
-    const { layout, recipe } = this.context;
-    return recipe.weight_decay > 0 ? layout.decayed : 0;
-  }
-
-  /** Updates floats `[start, end)`. */
   private async pass(
     kernels: Kernels,
     numbers: Readonly<Record<Scalar, number>>,
-    start: number,
-    end: number,
-    decays: boolean,
+    { from: start, to: end, decays }: UpdateRange,
   ): Promise<void> {
     const { parameters, gradients } = this.context;
     for (let from = start; from < end; from += KERNEL_CHUNK) {
@@ -163,21 +175,21 @@ class ElementwiseOptimizer<Scalar extends string> implements Optimizer {
     }
   }
 
-  /** Plans the runs over floats `[start, end)`. */
-  private async cover(start: number, end: number, decays: boolean): Promise<void> {
+  /** Plans the runs over a range. */
+  private async cover({ from: start, to: end, decays, rate }: UpdateRange): Promise<void> {
     const { chunkSize } = this;
     const rest = (end - start) % chunkSize;
     if (end - rest > start) {
       const executable = await this.compile(chunkSize, decays);
-      for (let at = start; at < end - rest; at += chunkSize) this.plan(executable, at, chunkSize);
+      for (let at = start; at < end - rest; at += chunkSize) this.plan(executable, at, chunkSize, rate);
     }
-    if (rest > 0) this.plan(await this.compile(rest, decays), end - rest, rest);
+    if (rest > 0) this.plan(await this.compile(rest, decays), end - rest, rest, rate);
   }
 
-  private plan(executable: Executable, start: number, size: number): void {
+  private plan(executable: Executable, start: number, size: number, rate: number): void {
     const { parameters, gradients } = this.context;
     const chunk = (data: Float32Array) => view(data.subarray(start, start + size), [size]);
-    const inputs: Record<string, TensorView> = { ...this.scalars, parameter: chunk(parameters) };
+    const inputs: Record<string, TensorView> = { ...this.scalars.get(rate), parameter: chunk(parameters) };
     const outputs: Record<string, TensorView> = { parameter_next: inputs.parameter! };
     inputs.gradient = chunk(gradients);
     for (const { name, data } of this.state) outputs[`${name}_next`] = inputs[name] = chunk(data);
@@ -185,7 +197,10 @@ class ElementwiseOptimizer<Scalar extends string> implements Optimizer {
   }
 
   private async compile(size: number, decays: boolean): Promise<Executable> {
-    const g = this.context.newBuilder(`optimizer_${size}${decays ? '_decay' : ''}`);
+    const name = `optimizer_${size}${decays ? '_decay' : ''}`;
+    const known = this.executables.get(name);
+    if (known) return known;
+    const g = this.context.newBuilder(name);
     const tensor = (name: string) => g.input(name, 'float32', [size]);
     const scalars = new Map<Scalar, Value>();
     const next = this.rule.update({
@@ -208,7 +223,7 @@ class ElementwiseOptimizer<Scalar extends string> implements Optimizer {
       g.output(`${name}_next`, next.state[i]!);
     });
     const executable = await this.context.engine.compile(g.graph);
-    this.executables.push(executable);
+    this.executables.set(name, executable);
     return executable;
   }
 }

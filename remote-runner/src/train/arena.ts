@@ -15,6 +15,15 @@ export interface TensorSpec {
   readonly shape: Shape;
   /** Whether weight decay acts on it. */
   readonly decay: boolean;
+  /** What the learning rate is multiplied by for it; default 1. */
+  readonly rate?: number;
+}
+
+/** Floats `[from, to)` with one learning rate. */
+export interface RateRange {
+  readonly from: number;
+  readonly to: number;
+  readonly rate: number;
 }
 
 export interface ArenaTensor extends TensorSpec {
@@ -30,6 +39,8 @@ export interface ArenaLayout {
   readonly size: number;
   /** Floats `[0, decayed)` get weight decay, the rest does not; a multiple of 16. */
   readonly decayed: number;
+  /** One behind the other, all of them. */
+  readonly rates: readonly RateRange[];
   /** The decayed ones first, else in the order given. */
   readonly tensors: readonly ArenaTensor[];
 }
@@ -42,19 +53,25 @@ export interface ArenaLayout {
 export function layoutArena(specs: readonly TensorSpec[]): ArenaLayout {
   const names = new Set<string>();
   const tensors: ArenaTensor[] = [];
+  const rates: RateRange[] = [];
   let end = 0;
   const place = (spec: TensorSpec) => {
     if (names.has(spec.name))
       throw new TuneyardError('internal', `an arena cannot hold two tensors named ${spec.name}.`);
     names.add(spec.name);
     const size = elementCount(spec.shape);
-    tensors.push({ name: spec.name, shape: spec.shape, decay: spec.decay, offset: end, size });
+    const { name, shape, decay, rate = 1 } = spec;
+    tensors.push({ name, shape, decay, offset: end, size, ...(rate !== 1 && { rate }) });
+    const from = end;
     end += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
+    const last = rates.at(-1);
+    if (last?.rate === rate) rates[rates.length - 1] = { ...last, to: end };
+    else rates.push({ from, to: end, rate });
   };
   for (const spec of specs) if (spec.decay) place(spec);
   const decayed = end;
   for (const spec of specs) if (!spec.decay) place(spec);
-  return { size: end, decayed, tensors };
+  return { size: end, decayed, rates, tensors };
 }
 
 /** Parameters by name, wherever they lie: in one arena, or in several. */

@@ -235,5 +235,13 @@ const TEXT_BYTES = 256;
 /** What an element-wise optimizer needs to know of a part of an arena. */
 export function layoutOfPart(layout: ArenaLayout, { from, to }: Part): ArenaLayout {
   if (from === 0 && to === layout.size) return layout;
-  return { size: to - from, decayed: Math.min(Math.max(layout.decayed - from, 0), to - from), tensors: [] };
+  const within = (at: number) => Math.min(Math.max(at - from, 0), to - from);
+  return {
+    size: to - from,
+    decayed: within(layout.decayed),
+    rates: layout.rates
+      .map((range) => ({ ...range, from: within(range.from), to: within(range.to) }))
+      .filter((range) => range.to > range.from),
+    tensors: [],
+  };
 }

@@ -8,6 +8,7 @@ import random
 import tempfile
 
 import torch
+from peft.optimizers import create_loraplus_optimizer
 from peft import PeftConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
@@ -40,13 +41,14 @@ MORE_RUNS = {
     name: (name, 160, {"max_steps": 20})
     for name in ("llama-a", "mistral-a", "qwen2-a", "qwen3-a", "gemma2-a", "gemma3-a", "phi3-a", "gpt-neox-a", "opt-a", "bloom-a")
 }
-# name of an adapter -> its model; it goes on from what its fixture saved
+# name -> (model, the adapter's fixture, from which it goes on, how many times as fast B learns)
 ADAPTER_RUNS = {
-    "lora-llama": "llama-a",
-    "dora-gpt2": "gpt2-a",
-    "ia3-llama": "llama-c",
-    "prompt-gpt2": "gpt2-a",
-    "prefix-llama": "llama-a",
+    "lora-llama": ("llama-a", "lora-llama", None),
+    "dora-gpt2": ("gpt2-a", "dora-gpt2", None),
+    "ia3-llama": ("llama-c", "ia3-llama", None),
+    "prompt-gpt2": ("gpt2-a", "prompt-gpt2", None),
+    "prefix-llama": ("llama-a", "prefix-llama", None),
+    "lora-plus-llama": ("llama-a", "lora-llama", 8),
 }
 
 
@@ -136,7 +138,7 @@ def _check_loss(model: PreTrainedModel, samples: list[dict], steps: list[dict], 
         assert norm > COMMON["max_grad_norm"], "a step that does not clip"
 
 
-def _run(model: PreTrainedModel, samples: list[dict], order: _Order, counter: _Counter, options: dict) -> Trainer:
+def _run(model: PreTrainedModel, samples: list[dict], order: _Order, counter: _Counter, options: dict, optimizer: torch.optim.Optimizer | None = None) -> Trainer:
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder, use_cpu=True, seed=SEED, train_sampling_strategy="sequential", logging_steps=1,
@@ -145,23 +147,29 @@ def _run(model: PreTrainedModel, samples: list[dict], order: _Order, counter: _C
         trainer = Trainer(
             model=model, args=arguments, data_collator=order, callbacks=[counter],
             train_dataset=[{**sample, "index": i} for i, sample in enumerate(samples)],
+            optimizers=(optimizer, None),
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return trainer
 
 
-def _train(name: str, source: str, count: int, options: dict, adapter: bool = False) -> None:
+def _train(name: str, source: str, count: int, options: dict, adapter: str | None = None, ratio: float | None = None) -> None:
     model = load(source)
     if adapter:
-        config = PeftConfig.from_pretrained(FIXTURES / "adapters" / name)
+        config = PeftConfig.from_pretrained(FIXTURES / "adapters" / adapter)
         config.inference_mode = False
         model = get_peft_model(model, config)
-        set_peft_model_state_dict(model, load_file(FIXTURES / "adapters" / name / "adapter_model.safetensors"))
+        set_peft_model_state_dict(model, load_file(FIXTURES / "adapters" / adapter / "adapter_model.safetensors"))
     samples = make_samples(count, model.config.vocab_size)
     order, counter = _Order(model.config.eos_token_id), _Counter()
     options = {**COMMON, **options}
-    trainer = _run(model, samples, order, counter, options)
+    optimizer = None
+    if ratio is not None:
+        optimizer = create_loraplus_optimizer(
+            model, torch.optim.AdamW, lr=options["learning_rate"], loraplus_lr_ratio=ratio, loraplus_weight_decay=options["weight_decay"]
+        )
+    trainer = _run(model, samples, order, counter, options, optimizer)
     logs = [entry for entry in trainer.state.log_history if "grad_norm" in entry]
     assert len(logs) == options["max_steps"] and counter.counts.pop() == 0
     batches = iter(order.batches)
@@ -190,6 +198,7 @@ def _train(name: str, source: str, count: int, options: dict, adapter: bool = Fa
         f"training/{name}.json",
         {
             "model": source,
+            **({"adapter": adapter, "loraplus_lr_ratio": ratio} if adapter else {}),
             "options": {**options, "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8},
             "loss_means": "cross-entropy summed over the step's supervised tokens / their number in the whole step",
             "grad_norm_means": "global L2 norm before clipping",
@@ -206,8 +215,8 @@ def make() -> None:
         _train(name, source, count, options)
     for name, (source, count, options) in MORE_RUNS.items():
         _train(name, source, count, options)
-    for name, source in ADAPTER_RUNS.items():
-        _train(name, source, 160, {"max_steps": 20}, adapter=True)
+    for name, (source, adapter, ratio) in ADAPTER_RUNS.items():
+        _train(name, source, 160, {"max_steps": 20}, adapter, ratio)
 
 
 def make_precisions() -> None:

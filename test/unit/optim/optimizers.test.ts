@@ -72,6 +72,33 @@ describe.each(NAMES)('%s', (name) => {
     expect(after[1]!.weight).not.toEqual(after[0]!.weight);
   });
 
+  it.each(WAYS)('moves what has a rate of its own as it would be at that rate, %s', async (_, together) => {
+    const shapes = [
+      { name: 'a', shape: [6, 5], decay: true },
+      { name: 'b', shape: [5, 6], decay: true },
+      { name: 'c', shape: [4, 3], decay: true },
+      { name: 'd', shape: [9], decay: false },
+      { name: 'e', shape: [7], decay: false },
+    ];
+    const run = async (fast: readonly string[], learningRate: number) => {
+      const specs = shapes.map((spec) => (fast.includes(spec.name) ? { ...spec, rate: 8 } : spec));
+      const { optimizer, parameters, gradients } = await setUp(name, specs, recipe, together);
+      for (const step of [1, 2]) {
+        for (const { name: tensor } of shapes) {
+          if (step === 1) fill(parameters.slice(tensor), 1);
+          fill(gradients.slice(tensor), 2 + step);
+        }
+        await optimizer.step({ learningRate, gradientScale: 1, step });
+      }
+      await optimizer.release();
+      return (tensor: string) => [...parameters.slice(tensor)];
+    };
+    const [mixed, slow, quick] = [await run(['b', 'd'], 0.01), await run([], 0.01), await run([], 0.08)];
+    for (const tensor of ['a', 'c', 'e']) expect(mixed(tensor), tensor).toEqual(slow(tensor));
+    for (const tensor of ['b', 'd']) expect(mixed(tensor), tensor).toEqual(quick(tensor));
+    expect(mixed('b')).not.toEqual(slow('b'));
+  });
+
   it.each(WAYS)('goes on bit for bit from its saved state, %s', async (_, together) => {
     const shapes = [
       { name: 'stack', shape: [2, 3, 4], decay: true },
