@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import type { Estimate } from '@protocol/runner';
 import type { ModelConfig } from '@runner/hub/modelDir';
-import { gpt, writeRandomModel } from './lib/randomModel';
+import { gpt, writeRandomModel } from '../test/support/randomModel';
 import { TINY_STORIES_33M } from './lib/tinyStories33M';
 
 const { values } = parseArgs({ options: { only: { type: 'string' } } });

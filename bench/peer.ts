@@ -14,8 +14,8 @@
 import { join, resolve } from 'node:path';
 import { loadDataset } from '@runner/data/dataset';
 import { loadTokenizer } from '@runner/data/tokenizer';
+import { gpt } from '../test/support/randomModel';
 import { compare, fullSamples, options, steps } from './lib/peers';
-import { gpt } from './lib/randomModel';
 import { TINY_STORIES_33M } from './lib/tinyStories33M';
 
 /** Without dropout, which each side would draw for itself. */

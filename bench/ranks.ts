@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import type { LogEvent, RunEvent } from '@protocol/events';
 import { openSafetensors } from '@runner/hub/safetensors';
-import { gpt, writeRandomModel } from './lib/randomModel';
+import { gpt, writeRandomModel } from '../test/support/randomModel';
 import { median } from './lib/statistics';
 
 const ACCUMULATION = 4;

@@ -6,8 +6,8 @@ import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import type { ModelConfig } from '@runner/hub/modelDir';
+import { writeRandomModel } from '../../test/support/randomModel';
 import type { Job } from '../peer/run';
-import { writeRandomModel } from './randomModel';
 import { median } from './statistics';
 
 export const { values: options } = parseArgs({

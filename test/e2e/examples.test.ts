@@ -1,16 +1,13 @@
 /** The recipes in `examples/`, as they are but for their size: a tiny model of the same architecture, and two steps. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { recipeSchema } from '@protocol/recipe';
-import { trainBpe } from '@runner/data/bpe';
 import type { ModelConfig } from '@runner/hub/modelDir';
-import { architectureOf } from '@runner/models/index';
-import { initializeParameters } from '@runner/models/initialize';
-import { writeModelDir } from '@runner/train/checkpoint';
 import { parse } from 'jsonc-parser';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeRandomModel } from '../support/randomModel';
 import { tuneyard } from '../unit/cli/support';
 
 const EXAMPLES = fileURLToPath(new URL('../../examples', import.meta.url));
@@ -32,26 +29,6 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function tinyModel(name: string, config: ModelConfig): Promise<string> {
-  const [source, dir] = [join(folder, `${name}.source`), join(folder, `${name}.model`)];
-  await mkdir(source);
-  const tokenizer = trainBpe('a review of the old lamp, a tweet, a quatrain, the keeper of the lighthouse', {
-    vocabSize: 300,
-    specialTokens: ['<|endoftext|>'],
-  });
-  await writeFile(join(source, 'tokenizer.json'), JSON.stringify(tokenizer));
-  await writeFile(join(source, 'tokenizer_config.json'), '{"eos_token": "<|endoftext|>"}');
-  const whole = { vocab_size: VOCABULARY, ...config };
-  const model = architectureOf(whole, 'config.json').parse(whole, 'config.json');
-  const parameters = initializeParameters(model, 1);
-  const weights = parameters.layout.tensors.map(({ name: key, shape }) => ({
-    ...{ name: key, shape },
-    data: parameters.slice(key),
-  }));
-  await writeModelDir({ dir, sourceDir: source, config: whole, weights });
-  return dir;
-}
-
 describe('every example', async () => {
   const names = (await readdir(EXAMPLES, { withFileTypes: true }))
     .filter((entry) => entry.isDirectory())
@@ -68,7 +45,7 @@ describe('every example', async () => {
     const { model, dataset } = parse(await readFile(recipe, 'utf8'));
     const isPacked = dataset.pack === true;
     const changed = {
-      model: await tinyModel(name, CONFIGS[model]!),
+      model: await writeRandomModel(join(folder, `${name}.model`), { vocab_size: VOCABULARY, ...CONFIGS[model]! }),
       // Words of a tiny vocabulary are long.
       max_length: isPacked ? 64 : 640,
       max_steps: 2,
