@@ -81,6 +81,8 @@ export interface EvalEvent {
   epoch: number;
   eval_loss: number;
   eval_perplexity: number;
+  /** Share of the tokens to predict that the model finds likelier than any other. Runs of older versions lack it. */
+  eval_accuracy?: number;
   eval_samples: number;
   eval_tokens: number;
   eval_runtime: number;

@@ -414,7 +414,7 @@ export const recipeSchema = z
       .boolean()
       .default(false)
       .describe('The final model is the best checkpoint’s, not the last’s.'),
-    metric_for_best_model: z.enum(['eval_loss', 'eval_perplexity']).default('eval_loss'),
+    metric_for_best_model: z.enum(['eval_loss', 'eval_perplexity', 'eval_accuracy']).default('eval_loss'),
     early_stopping_patience: positiveInt.optional().describe('Stop after so many evaluations without a better metric.'),
     early_stopping_threshold: z.number().min(0).default(0).describe('What counts as better.'),
     resume_from_checkpoint: z

@@ -20,6 +20,8 @@ export interface EvalResult {
   weights: string;
   eval_loss: number;
   eval_perplexity: number;
+  /** Share of the tokens to predict that the model finds likelier than any other. */
+  eval_accuracy: number;
   eval_samples: number;
   eval_tokens: number;
   eval_runtime: number;

@@ -48,6 +48,7 @@ const BODIES = {
     epoch: number,
     eval_loss: number,
     eval_perplexity: number,
+    eval_accuracy: number,
     eval_samples: count,
     eval_tokens: count,
     eval_runtime: number,

@@ -117,7 +117,7 @@ export function batchOf(batch: ReferenceBatch, { front }: Pick<CausalLm, 'front'
 /** Mean loss over the batch's supervised tokens. */
 export async function lossOf({ model, step }: OpenedReference, batch: ReferenceBatch): Promise<number> {
   const collated = batchOf(batch, model);
-  return (await step.evaluate(collated)) / collated.rows.length;
+  return (await step.evaluate(collated)).loss / collated.rows.length;
 }
 
 /** [B, T, V] of the text's tokens, with zeros where a row is padded, as the fixtures have it. */

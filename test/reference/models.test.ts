@@ -9,10 +9,19 @@ describe.each([...REFERENCE_MODELS, ...REFERENCE_VARIANTS])('%s', (name) => {
     const reference = await readCase(name);
     const opened = await openReference(name);
     for (const [n, batch] of reference.batches.entries()) {
-      expect(batchOf(batch, opened.model).rows.length).toBe(batch.supervised);
+      const collated = batchOf(batch, opened.model);
+      expect(collated.rows.length).toBe(batch.supervised);
       expect(deviation([await lossOf(opened, batch)], [batch.loss])).toBeLessThan(TOLERANCE);
       const logits = await logitsOf(opened, batch);
-      expect(deviation(logits, await reference.tensors.read(`${n}.logits`))).toBeLessThan(TOLERANCE);
+      const expected = await reference.tensors.read(`${n}.logits`);
+      expect(deviation(logits, expected)).toBeLessThan(TOLERANCE);
+      const { vocabSize } = opened.model;
+      const likeliest = (row: number) => {
+        const scores = expected.subarray(row * vocabSize, (row + 1) * vocabSize);
+        return scores.indexOf(Math.max(...scores));
+      };
+      const { correct } = await opened.step.evaluate(collated);
+      expect(correct).toBe(collated.targets.filter((target, i) => likeliest(collated.rows[i]!) === target).length);
     }
     await opened.step.release();
   });

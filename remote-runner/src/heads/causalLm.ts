@@ -40,6 +40,8 @@ export const HEAD = {
   weights: 'weights',
   /** float32 []: Σ weights · losses */
   loss: 'loss',
+  /** float32 []: Σ weights of the positions whose target is the likeliest token. */
+  correct: 'correct',
   /** float32 [rows, hidden] */
   dHidden: 'd_hidden',
   /** float32 [block, hidden] */
@@ -51,10 +53,36 @@ export const HEAD = {
   dWeightSoFar: (block: number) => `d_weight_so_far_${block}`,
 } as const;
 
-/** Loss only, for evaluation. */
-export function buildHeadLoss(g: Builder, shape: HeadShape): void {
-  g.output(HEAD.loss, loss(g, shape).value);
+/** Loss and how often it is right, for evaluation. */
+export function buildHeadEvaluation(g: Builder, shape: HeadShape): void {
+  const { value, logits, targets, weights } = loss(g, shape);
+  g.output(HEAD.loss, value);
+  g.output(HEAD.correct, correct(g, shape, logits, targets, weights));
 }
+
+/** The target's logit is looked up among the others: computed by itself it would be rounded otherwise than the largest is. */
+function correct(
+  g: Builder,
+  { rows, vocab }: HeadShape,
+  logits: readonly Value[],
+  targets: Value,
+  weights: Value,
+): Value {
+  const ranges = vocabularyBlocks(vocab);
+  const own = logits.map((block, i) => {
+    const { from, size } = ranges[i]!;
+    const place = g.sub(targets, from);
+    const isHere = g.equal(place, g.max(g.min(place, size - 1), 0));
+    const column = g.reshape(g.where(isHere, place, g.scalar(0, 'int64')), [rows, 1]);
+    return g.where(isHere, g.reshape(g.gatherElements(block, column, 1), [rows]), LOWEST);
+  });
+  const largest = (values: readonly Value[]) => values.reduce((a, b) => g.max(a, b));
+  const best = largest(logits.map((block) => g.reduceMax(block, [1])));
+  return g.reduceSum(g.where(g.less(largest(own), best), 0, weights), [0]);
+}
+
+/** No logit is below it. */
+const LOWEST = -3e38;
 
 /**
  * Loss and gradients. The weight's gradient is written (`first`), added to what is there (`more`), or not wanted
@@ -101,15 +129,18 @@ function loss(g: Builder, { rows, hidden: width, vocab, softcap }: HeadShape) {
   const targets = g.input(HEAD.targets, 'int64', [rows]);
   const weights = g.input(HEAD.weights, 'float32', [rows]);
   const blocks = vocabularyBlocks(vocab).map(({ size }, i) => g.input(HEAD.weightBlock(i), 'float32', [size, width]));
+  const logits = g.scope('logits', () =>
+    blocks.map((block) => capped(g, g.gemm(hidden, block, null, { transB: true }), softcap)),
+  );
   const value = g.scope('loss', () => {
-    const logSumExp = (logits: Value) => g.apply('LogSumExp', [logits]);
-    const sums = blocks.map((block) => logSumExp(capped(g, g.gemm(hidden, block, null, { transB: true }), softcap)));
+    const logSumExp = (values: Value) => g.apply('LogSumExp', [values]);
+    const sums = logits.map(logSumExp);
     const column = (sum: Value) => g.reshape(sum, [rows, 1]);
     const sum = sums.length === 1 ? sums[0]! : logSumExp(g.concat(sums.map(column), 1));
     const own = capped(g, targetLogits(g, hidden, g.gather(weight, targets)), softcap);
     return g.reduceSum(g.mul(g.sub(sum, own), weights), [0]);
   });
-  return { value, hidden, weight, blocks };
+  return { value, logits, hidden, weight, targets, weights, blocks };
 }
 
 /**

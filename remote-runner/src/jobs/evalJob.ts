@@ -31,6 +31,7 @@ export async function evalJob(request: EvalRequest): Promise<EvalResult> {
     weights: hashArena(parameters),
     eval_loss: evaluation.loss,
     eval_perplexity: evaluation.perplexity,
+    eval_accuracy: evaluation.accuracy,
     eval_samples: samples,
     eval_tokens: evaluation.tokens,
     eval_runtime: evaluation.seconds,

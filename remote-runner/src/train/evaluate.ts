@@ -8,6 +8,8 @@ export interface Evaluation {
   /** Mean over supervised tokens, nats. */
   loss: number;
   perplexity: number;
+  /** Share of the supervised tokens that the model finds likelier than any other. */
+  accuracy: number;
   tokens: number;
   seconds: number;
 }
@@ -22,18 +24,20 @@ export async function evaluateBatches(
   { signal, parallel }: { signal?: AbortSignal | undefined; parallel?: DataParallel } = {},
 ): Promise<Evaluation | null> {
   const started = performance.now();
-  let sum = 0;
-  let tokens = 0;
+  let [sum, correct, tokens] = [0, 0, 0];
   try {
     for (const batch of parallel?.mine(batches) ?? batches) {
-      sum += await step.evaluate(batch, signal);
+      const evaluated = await step.evaluate(batch, signal);
+      sum += evaluated.loss;
+      correct += evaluated.correct;
       tokens += batch.rows.length;
     }
   } catch (error) {
     if (error instanceof TuneyardError && error.code === 'cancelled') return null;
     throw error;
   }
-  if (parallel) [sum = 0, tokens = 0] = await parallel.sum([sum, tokens]);
+  if (parallel) [sum = 0, correct = 0, tokens = 0] = await parallel.sum([sum, correct, tokens]);
   const loss = sum / tokens;
-  return { loss, perplexity: Math.exp(loss), tokens, seconds: (performance.now() - started) / 1000 };
+  const seconds = (performance.now() - started) / 1000;
+  return { loss, perplexity: Math.exp(loss), accuracy: correct / tokens, tokens, seconds };
 }

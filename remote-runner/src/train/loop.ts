@@ -125,7 +125,7 @@ async function requireSoundWeights(context: LoopContext): Promise<void> {
   if (state.step === 0) return;
   const trained = plan.batches(state.step - 1);
   // An evaluation's batch where there is one: its graph is needed anyway.
-  const loss = await step.evaluate(evalBatches[0] ?? trained[0]!);
+  const { loss } = await step.evaluate(evalBatches[0] ?? trained[0]!);
   if (!Number.isFinite(loss)) throw notFinite(context, 'loss', loss, trained, state.step);
 }
 
@@ -261,10 +261,13 @@ function log({ plan, state, emit }: LoopContext, rate: number, norm: number, ran
 
 /** Takes note of an evaluation. @returns whether to stop early */
 function judge({ recipe, plan, state, emit, evalSamples }: LoopContext, evaluation: Evaluation): boolean {
-  const metric = recipe.metric_for_best_model === 'eval_perplexity' ? evaluation.perplexity : evaluation.loss;
-  // Lower is better for both metrics.
-  const best = !state.best || metric < state.best.metric;
-  const gained = !state.best || metric < state.best.metric - recipe.early_stopping_threshold;
+  const { loss, perplexity, accuracy } = evaluation;
+  const name = recipe.metric_for_best_model;
+  const metric = { eval_loss: loss, eval_perplexity: perplexity, eval_accuracy: accuracy }[name];
+  const better = (by: number) =>
+    !state.best || (name === 'eval_accuracy' ? metric > state.best.metric + by : metric < state.best.metric - by);
+  const best = better(0);
+  const gained = better(recipe.early_stopping_threshold);
   state.evals_without_gain = gained ? 0 : state.evals_without_gain + 1;
   if (best) state.best = { step: state.step, metric };
   state.last_eval_loss = evaluation.loss;
@@ -274,6 +277,7 @@ function judge({ recipe, plan, state, emit, evalSamples }: LoopContext, evaluati
     epoch: plan.epochAt(state.step),
     eval_loss: evaluation.loss,
     eval_perplexity: evaluation.perplexity,
+    eval_accuracy: evaluation.accuracy,
     eval_samples: evalSamples,
     eval_tokens: evaluation.tokens,
     eval_runtime: evaluation.seconds,

@@ -8,7 +8,14 @@ import { layOut, Workspace } from '../engine/workspace';
 import type { Builder } from '../graph/builder';
 import type { Graph, TensorType } from '../graph/ir';
 import type { Precision } from '../graph/lowPrecision';
-import { buildHeadLoss, buildHeadTraining, chunkSizes, HEAD, headShape, vocabularyBlocks } from '../heads/causalLm';
+import {
+  buildHeadEvaluation,
+  buildHeadTraining,
+  chunkSizes,
+  HEAD,
+  headShape,
+  vocabularyBlocks,
+} from '../heads/causalLm';
 import type { CausalLm } from '../models/causalLm';
 import type { Arena, ParameterSet } from './arena';
 import {
@@ -111,6 +118,7 @@ interface HeadProgram {
   readonly targets: TensorView;
   readonly weights: TensorView;
   readonly loss: TensorView;
+  readonly correct: TensorView;
   readonly dHidden: TensorView;
   readonly rowIndices: TensorView;
   readonly rows: TensorView;
@@ -208,8 +216,11 @@ export class TrainStep {
     this.rowMover.clear(view(data, [data.length]));
   }
 
-  /** Σ loss over the batch's supervised tokens (natural log), without dropout. */
-  async evaluate(batch: Batch, signal?: AbortSignal): Promise<number> {
+  /**
+   * Over the batch's supervised tokens, without dropout: Σ loss (natural log), and how many of them the model finds likelier
+   * than any other.
+   */
+  async evaluate(batch: Batch, signal?: AbortSignal): Promise<{ loss: number; correct: number }> {
     const packed = packBatch(batch);
     const { shape } = packed;
     const { forward, bind } = await this.program(`eval ${keyOf(shape)}`, async () => {
@@ -223,12 +234,13 @@ export class TrainStep {
     const inputs: Record<string, TensorView> = { ...packed.inputs };
     for (const { name } of this.options.parameters.tensors) inputs[name] = this.options.parameters.view(name);
     await this.runForward(forward, inputs, { [BODY.hidden]: hidden, ...carried }, signal);
-    let sum = 0;
+    const sums = { loss: 0, correct: 0 };
     const chunks = { batch: packed, mode: 'loss', hidden, weight: 1, signal } as const;
     await this.eachChunk(chunks, async (head) => {
-      sum += (head.loss.data as Float32Array)[0]!;
+      sums.loss += (head.loss.data as Float32Array)[0]!;
+      sums.correct += (head.correct.data as Float32Array)[0]!;
     });
-    return sum;
+    return sums;
   }
 
   async release(): Promise<void> {
@@ -304,7 +316,8 @@ export class TrainStep {
       };
       for (const [i, rows] of blocks.entries()) inputs[HEAD.weightBlock(i)] = parameters.rows(model.headWeight, rows);
       const outputs: Record<string, TensorView> = { [HEAD.loss]: head.loss };
-      if (kind !== 'loss') {
+      if (kind === 'loss') outputs[HEAD.correct] = head.correct;
+      else {
         outputs[HEAD.dHidden] = head.dHidden;
         if (dWeight) {
           for (const [i, block] of dBlocks.entries()) {
@@ -334,7 +347,7 @@ export class TrainStep {
     const { engine, newBuilder, model, precision } = this.options;
     const shape = headShape(model, rows);
     const g = newBuilder(`head-${kind}`, precision);
-    if (kind === 'loss') buildHeadLoss(g, shape);
+    if (kind === 'loss') buildHeadEvaluation(g, shape);
     else buildHeadTraining(g, shape, this.trainable.has(model.headWeight) ? kind : 'frozen');
     const program = {
       executable: await engine.compile(g.graph),
@@ -343,6 +356,7 @@ export class TrainStep {
       targets: view(new BigInt64Array(rows), [rows]),
       weights: view(new Float32Array(rows), [rows]),
       loss: view(new Float32Array(1), []),
+      correct: view(new Float32Array(1), []),
       rowIndices: view(new BigInt64Array(rows), [rows]),
       rows: view(new Float32Array(rows * shape.hidden), [rows, shape.hidden]),
     };

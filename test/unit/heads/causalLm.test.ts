@@ -2,7 +2,7 @@
 import { Random } from '@runner/data/random';
 import { type TensorView, view } from '@runner/engine/engine';
 import { NativeEngine } from '@runner/engine/native';
-import { buildHeadTraining, chunkSizes, HEAD, vocabularyBlocks } from '@runner/heads/causalLm';
+import { buildHeadEvaluation, buildHeadTraining, chunkSizes, HEAD, vocabularyBlocks } from '@runner/heads/causalLm';
 import { newBuilder, ops } from '@runner/ops';
 import { describe, expect, it } from 'vitest';
 
@@ -14,6 +14,44 @@ function normals(n: number, seed: number): Float32Array {
 }
 
 describe('the head', () => {
+  it.each([
+    [50, undefined],
+    [8192, undefined],
+    [20_001, undefined],
+    [20_001, 3],
+  ])('counts the targets that are likelier than any other token of %i, softcap %s', async (vocab, softcap) => {
+    const blocks = vocabularyBlocks(vocab);
+    const [hidden, weight] = [normals(ROWS * WIDTH, 1), normals(vocab * WIDTH, 2)];
+    const likeliest = (row: number) => {
+      let [best, found] = [Number.NEGATIVE_INFINITY, 0];
+      for (let token = 0; token < vocab; token++) {
+        let score = 0;
+        for (let i = 0; i < WIDTH; i++) score += hidden[row * WIDTH + i]! * weight[token * WIDTH + i]!;
+        if (score > best) [best, found] = [score, token];
+      }
+      return found;
+    };
+    // Every third is wrong; the last row, which is right, only fills the chunk.
+    const targets = Array.from({ length: ROWS }, (_, row) => (likeliest(row) + (row % 3 === 1 ? 1 : 0)) % vocab);
+    const weights = Float32Array.from({ length: ROWS }, (_, row) => (row === ROWS - 1 ? 0 : 1));
+    const g = newBuilder('head');
+    buildHeadEvaluation(g, { rows: ROWS, hidden: WIDTH, vocab, softcap });
+    const executable = await new NativeEngine(ops, { threads: 1 }).compile(g.graph);
+    const inputs: Record<string, TensorView> = {
+      [HEAD.hidden]: view(hidden, [ROWS, WIDTH]),
+      [HEAD.weight]: view(weight, [vocab, WIDTH]),
+      [HEAD.targets]: view(BigInt64Array.from(targets, BigInt), [ROWS]),
+      [HEAD.weights]: view(weights, [ROWS]),
+    };
+    for (const [i, { from, size }] of blocks.entries())
+      inputs[HEAD.weightBlock(i)] = view(weight.subarray(from * WIDTH, (from + size) * WIDTH), [size, WIDTH]);
+    const [loss, correct] = [new Float32Array(1), new Float32Array(1)];
+    await executable.run(inputs, { [HEAD.loss]: view(loss, []), [HEAD.correct]: view(correct, []) });
+    await executable.release();
+    expect(correct[0]).toBe(10);
+    expect(loss[0]).toBeGreaterThan(0);
+  });
+
   it.each([
     [50, 1],
     [8192, 1],

@@ -72,7 +72,7 @@ async function train(engine: Engine, optim: 'adamw' | 'adafactor', poison?: numb
     norms.push(await norm());
     await optimizer.step({ learningRate: 1e-2, gradientScale: 0.7, step: at + 1 });
   }
-  const evaluated = await step.evaluate(batchOf(9));
+  const { loss: evaluated } = await step.evaluate(batchOf(9));
   if (poison !== undefined) expect(parameters.data.every((x) => x === poison)).toBe(true);
   const bytes = engine.memory?.bytes ?? 0;
   await engine.memory?.download(parameters.data);

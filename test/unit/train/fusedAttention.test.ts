@@ -74,7 +74,7 @@ describe('attention by one kernel', () => {
         const gradients = new Arena(parameters.layout);
         const step = new TrainStep({ engine, newBuilder, model: without, parameters, gradients, checkpointing });
         const loss = await step.accumulate(batch, { weight: 1 / batch.rows.length, first: true, seed: 1n });
-        const evaluated = (await step.evaluate(batch)) / batch.rows.length;
+        const evaluated = (await step.evaluate(batch)).loss / batch.rows.length;
         results.push({ loss, evaluated, gradients: gradients.data });
         await step.release();
       }

@@ -59,7 +59,7 @@ async function train(engine: Engine, { tied, checkpointing, precision, isStreame
   }
   losses.push(await step.accumulate(nothing, { weight: 1 / 60, first: true, seed: 3n }));
   kept.push(gradients.data.slice());
-  losses.push(await step.evaluate(batch));
+  losses.push((await step.evaluate(batch)).loss);
   await step.release();
   return { losses, kept, bytes, whole: parameters.data.byteLength };
 }

@@ -1,7 +1,7 @@
 import { TuneyardError } from '@protocol/errors';
 import { Command } from 'commander';
 import { type CliContext, openOutput, type SharedOptions, withSharedOptions } from '../context';
-import { formatDuration, formatLoss } from '../format';
+import { formatDuration, formatLoss, formatShare } from '../format';
 import { listenForInterrupts } from '../interrupts';
 import { modelArgument } from '../modelArgument';
 import { recipeArgument } from '../recipeArgument';
@@ -35,9 +35,10 @@ async function evaluate(context: CliContext, model: string | undefined, options:
     });
     output.status('');
     output.data(result);
-    const { eval_loss, eval_perplexity, eval_samples, eval_tokens, eval_runtime } = result;
+    const { eval_loss, eval_perplexity, eval_accuracy, eval_samples, eval_tokens, eval_runtime } = result;
     output.print(`Model            ${result.model} (${result.weights})`);
     output.print(`Evaluation loss  ${formatLoss(eval_loss)} (perplexity ${eval_perplexity.toFixed(2)})`);
+    output.print(`Accuracy         ${formatShare(eval_accuracy)} of the tokens to predict`);
     output.print(
       `Samples          ${eval_samples} with ${eval_tokens} tokens to predict, in ${formatDuration(eval_runtime)}`,
     );

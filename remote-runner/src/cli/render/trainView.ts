@@ -2,7 +2,7 @@
 import type { EvalEvent, GenerationEvent, LogEvent, RankPlace, RunEvent, StartEvent } from '@protocol/events';
 import type { TrainResult } from '@protocol/runner';
 import { formatBytes } from '../../hub/diskSpace';
-import { formatCount, formatDuration, formatLoss, formatRate, oneLine } from '../format';
+import { formatCount, formatDuration, formatLoss, formatRate, formatShare, oneLine } from '../format';
 import type { Output } from '../output';
 import { ProgressBar } from './progressBar';
 
@@ -164,7 +164,8 @@ export class TrainView {
 
 function evalText(event: EvalEvent): string {
   const best = event.best ? ', the best so far' : '';
-  return `evaluation loss ${formatLoss(event.eval_loss)}, perplexity ${event.eval_perplexity.toFixed(1)}${best}`;
+  const accuracy = event.eval_accuracy === undefined ? '' : `, accuracy ${formatShare(event.eval_accuracy)}`;
+  return `evaluation loss ${formatLoss(event.eval_loss)}, perplexity ${event.eval_perplexity.toFixed(1)}${accuracy}${best}`;
 }
 
 /** "4: gpu-1 CUDA:0, gpu-1 CUDA:1, …" */
