@@ -47,7 +47,7 @@ export interface ReportData {
   log: ReportLog;
   /** Log events there were; more than `log` holds where it was thinned. */
   log_events: number;
-  evals: { step: number; eval_loss: number; best: boolean }[];
+  evals: { step: number; eval_loss: number; eval_accuracy?: number; best: boolean }[];
   checkpoints: { step: number; path: string }[];
   warnings: { step: number; message: string }[];
   /** What was written for each prompt before and after training. */

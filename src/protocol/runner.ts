@@ -102,6 +102,8 @@ export interface RunSummary {
   /** Of the first evaluation, and of the last. */
   first_eval_loss?: number;
   eval_loss?: number;
+  /** Of the last evaluation: the share of tokens that the model finds likelier than any other. */
+  eval_accuracy?: number;
   /** Of a running one, from the pace of its last steps. */
   seconds_left?: number;
   /** Why it failed. */

@@ -1,6 +1,6 @@
 /** A run in one line, and all that is known of it. */
 import * as l10n from '@vscode/l10n';
-import { formatAgo, formatDuration, formatLoss } from '../ui/format';
+import { formatAgo, formatDuration, formatLoss, formatShare } from '../ui/format';
 import type { HostRun } from './runs';
 
 /** `backstories`, of the id `20261122-143005-backstories-k3f9`. */
@@ -52,6 +52,7 @@ export function runDetails(run: HostRun, now: number, locale: string): [string, 
     [l10n.t('Time left'), secondsLeft(run)],
     [l10n.t('Training loss'), run.last_loss === undefined ? undefined : formatLoss(run.last_loss)],
     [l10n.t('Evaluation loss'), run.eval_loss === undefined ? undefined : formatLoss(run.eval_loss)],
+    [l10n.t('Accuracy'), run.eval_accuracy === undefined ? undefined : formatShare(run.eval_accuracy, locale)],
     [l10n.t('Model'), run.model],
     [l10n.t('Method'), run.method],
     [l10n.t('Device'), run.device],

@@ -23,6 +23,10 @@ function scaled(value: number, units: readonly string[]): string {
   return `${text} ${units[unit]}`.trimEnd();
 }
 
+/** 0.875 → "87.5%" */
+export const formatShare = (share: number, locale: string): string =>
+  new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 1 }).format(share);
+
 /** Three significant digits: "2.31", "0.00123", "12.3". */
 export function formatLoss(loss: number): string {
   return Number.isFinite(loss) ? String(Number(loss.toPrecision(3))) : '–';

@@ -80,7 +80,10 @@ class History {
         this.#log.push({ ...event, seconds: this.#seconds });
         break;
       case 'eval':
-        this.#evals.push({ step: event.step, eval_loss: event.eval_loss, best: false });
+        this.#evals.push({
+          ...{ step: event.step, eval_loss: event.eval_loss, best: false },
+          ...(event.eval_accuracy !== undefined && { eval_accuracy: event.eval_accuracy }),
+        });
         if (event.best)
           this.#evals.forEach((item, i, all) => {
             item.best = i === all.length - 1;

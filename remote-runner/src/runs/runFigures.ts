@@ -110,6 +110,7 @@ export class RunFigures {
       case 'eval':
         run.first_eval_loss ??= event.eval_loss;
         run.eval_loss = event.eval_loss;
+        if (event.eval_accuracy !== undefined) run.eval_accuracy = event.eval_accuracy;
         if (event.best) this.bestStep = event.step;
         break;
       case 'end':

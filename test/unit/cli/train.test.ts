@@ -51,7 +51,9 @@ describe('train', () => {
     expect(stdout).toMatch(/^Samples +36 to train on, 4 to evaluate on$/m);
     expect(stdout).toMatch(/^Device +C.*: .+$/m);
     expect(stdout).toMatch(/^step 2\/4 {2}epoch 0\.22 {2}loss \d\.\d{3} {2}lr .* left$/m);
-    expect(stdout).toMatch(/^step 4\/4 {2}evaluation loss \d\.\d{3}, perplexity [\d.]+, accuracy [\d.]+%, the best so far$/m);
+    expect(stdout).toMatch(
+      /^step 4\/4 {2}evaluation loss \d\.\d{3}, perplexity [\d.]+, accuracy [\d.]+%, the best so far$/m,
+    );
     expect(stdout).toMatch(/^step 4\/4 {2}checkpoint of .* saved: .*step-4$/m);
     expect(stdout).toMatch(/^Done: 4 steps/m);
     expect(stdout).toMatch(/^Loss +\d\.\d{3} → \d\.\d{3}$/m);

@@ -55,6 +55,7 @@ describe('the line of a run', () => {
     expect(runName(run.id)).toBe('backstories-lora');
     expect(runName('my-own')).toBe('my-own');
     expect(runDetails(run, NOW, 'en').map(([name]) => name)).toContain('Time left');
+    expect(runDetails({ ...run, eval_accuracy: 0.875 }, NOW, 'en')).toContainEqual(['Accuracy', '87.5%']);
     expect(runDetails({ ...run, state: 'stopped' }, NOW, 'en').map(([name]) => name)).not.toContain('Time left');
   });
 });
