@@ -54,10 +54,13 @@ function facts(): HTMLElement {
   fact(
     'Evaluation loss',
     best && formatNumber(best.eval_loss),
-    best && `${best.best ? 'best, ' : ''}step ${best.step} · perplexity ${formatNumber(Math.exp(best.eval_loss))}`,
+    best &&
+      [
+        `${best.best ? 'best, ' : ''}step ${best.step}`,
+        `perplexity ${formatNumber(Math.exp(best.eval_loss))}`,
+        ...(best.eval_accuracy === undefined ? [] : [`accuracy ${formatNumber(100 * best.eval_accuracy)}%`]),
+      ].join(' · '),
   );
-  const accuracy = best?.eval_accuracy;
-  fact('Accuracy', accuracy === undefined ? undefined : `${formatNumber(100 * accuracy)}%`, 'of the tokens to predict');
   fact('Steps', `${data.step} of ${data.total_steps}`, data.resumes > 0 ? `resumed ${times(data.resumes)}` : '');
   fact('Time', formatSeconds(data.seconds), data.resumes > 0 ? 'without pauses' : '');
   fact('Speed', speeds.length > 0 ? formatNumber(median(speeds)) : undefined, 'tokens/s, median');
