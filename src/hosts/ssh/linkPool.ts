@@ -2,6 +2,7 @@
  * The connections of a host: one, and further ones only where the server allows fewer channels on one than are needed
  * (`MaxSessions`). Where no further one can be had without asking a person, what comes late waits its turn.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { TuneyardError } from '@protocol/errors';
 import * as l10n from '@vscode/l10n';
 import type { SFTPWrapper } from 'ssh2';
@@ -9,6 +10,9 @@ import { onAbort, reasonOf, within } from '../limits';
 import { type Link, NoMoreChannels, type Session } from './link';
 
 const MAX_LINKS = 4;
+/** So long after a channel has closed the server may still count it; as often it is asked again. */
+const LINGER_MS = 10_000;
+const AGAIN_MS = 100;
 /** So long a refusal holds; places on the server come free without our hearing of it. */
 const REFUSAL_MS = 5000;
 
@@ -23,6 +27,8 @@ interface Lane {
   /** As many as the server allows, as far as it refused one lately. */
   limit: number;
   refused: number;
+  /** When the last of its channels closed. */
+  closed: number;
 }
 
 export class LinkPool {
@@ -68,6 +74,7 @@ export class LinkPool {
           if (given) return;
           given = true;
           lane.opened -= 1;
+          lane.closed = performance.now();
           this.#give(lane);
         };
         const opened = await open(lane.link, give);
@@ -84,7 +91,8 @@ export class LinkPool {
         lane.refused = performance.now();
         const hopeless = lane.opened === 0 && lane.taken === 1;
         this.#give(lane);
-        if (hopeless) {
+        if (hopeless && performance.now() - lane.closed < LINGER_MS) await this.#pause(signal);
+        else if (hopeless) {
           throw new TuneyardError(
             'remote_failed',
             l10n.t('{0} allows no commands over SSH: {1}.', this.label, error.message),
@@ -126,7 +134,14 @@ export class LinkPool {
   }
 
   #add(link: Link): void {
-    const lane: Lane = { link, taken: 0, opened: 0, limit: Number.POSITIVE_INFINITY, refused: 0 };
+    const lane: Lane = {
+      link,
+      taken: 0,
+      opened: 0,
+      limit: Number.POSITIVE_INFINITY,
+      refused: 0,
+      closed: Number.NEGATIVE_INFINITY,
+    };
     this.#lanes.push(lane);
     const remove = () => {
       this.#lanes.splice(this.#lanes.indexOf(lane), 1);
@@ -143,6 +158,10 @@ export class LinkPool {
       setTimeout(() => lane.taken > 0 || lane.link.close(), IDLE_MS).unref();
     }
     this.#wake();
+  }
+
+  #pause(signal: AbortSignal | undefined): Promise<void> {
+    return within(delay(AGAIN_MS), { signals: [signal, this.primary.ended] });
   }
 
   #turn(signal: AbortSignal | undefined): Promise<void> {

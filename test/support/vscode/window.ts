@@ -129,12 +129,21 @@ export class Window {
 
   /** Chooses from a row's context menu, which takes no click in the moment in which it opens. */
   async menu(row: Locator, item: string): Promise<void> {
-    await row.click({ button: 'right' });
     const choice = this.page
       .locator('.context-view, .monaco-menu-container')
       .getByRole('menuitem', { name: item })
       .first();
-    await choice.waitFor();
+    for (let attempt = 1; ; attempt++) {
+      await row.click({ button: 'right' });
+      try {
+        await choice.waitFor({ timeout: 10_000 });
+        break;
+      } catch (error) {
+        // A view that is drawn anew in that moment closes it
+        if (attempt === 5) throw error;
+        await this.page.keyboard.press('Escape');
+      }
+    }
     await this.page.waitForTimeout(300);
     await choice.click();
     await choice.waitFor({ state: 'hidden', timeout: 2000 }).catch(() => choice.click());
